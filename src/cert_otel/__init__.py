@@ -1,0 +1,1 @@
+"""cert-otel: every model call of an application as a priced, verifiable record."""

@@ -1,0 +1,260 @@
+"""The settings of cert-otel: every `CERT_OTEL_*` variable in one struct.
+
+Settings of OpenTelemetry keep their own names and meaning; only what they do not cover is
+here. `Config.from_environ` reads a mapping and returns what was wrong with it beside the
+result, so that each host decides: the command line raises, the application warns once and
+runs on with the default of the setting in question.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import threading
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, get_args
+
+import msgspec
+
+from cert_otel.errors import ConfigError
+from cert_otel.semconv import ProfileName
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+PREFIX: Final = "CERT_OTEL_"
+CAPTURE_CONTENT: Final = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
+"""OpenTelemetry's own switch for message content; there is no second one of ours."""
+
+_CONTENT_ON_SPAN: Final = frozenset({"true", "1", "span_only", "span_and_event"})
+_CONTENT_ON_EVENT: Final = frozenset({"event_only", "span_and_event"})
+_CONTENT_OFF: Final = frozenset({"", "false", "0", "no_content"})
+_TRUE: Final = frozenset({"true", "1", "yes", "on"})
+_FALSE: Final = frozenset({"false", "0", "no", "off"})
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All settings, with their safe defaults."""
+
+    disabled: bool = False
+    """`CERT_OTEL_DISABLED`: install nothing, export nothing."""
+    quiet: bool = False
+    """`CERT_OTEL_QUIET`: do not print the start-up line."""
+    jsonl: str = "production.jsonl"
+    """`CERT_OTEL_JSONL`: where records are appended."""
+    jsonl_max_mb: float | None = None
+    """`CERT_OTEL_JSONL_MAX_MB`: rotate the file when it grows beyond this many megabytes."""
+    jsonl_max_files: int = 10
+    """`CERT_OTEL_JSONL_MAX_FILES`: rotated files that are kept beside the current one."""
+    semconv: ProfileName = "compat"
+    """`CERT_OTEL_SEMCONV`: which generation of renamed GenAI names is written."""
+    request_logprobs: bool = False
+    """`CERT_OTEL_REQUEST_LOGPROBS`: ask providers for logprobs. Changes the request."""
+    cost_aliases: tuple[str, ...] = ()
+    """`CERT_OTEL_COST_ALIASES`: attributes that repeat the cost, comma-separated."""
+    hash_key: str | None = None
+    """`CERT_OTEL_HASH_KEY`: secret for pseudonyms and prompt fingerprints."""
+    content_max_chars: int = 100_000
+    """`CERT_OTEL_CONTENT_MAX_CHARS`: each captured text is cut there."""
+    redact: str | None = None
+    """`CERT_OTEL_REDACT`: a regular expression; what it matches is replaced."""
+    redactor: Any = None
+    """Only in code: `Callable[[str], str]`, called on each text before it is attached."""
+    capture_content: bool = False
+    """Content on spans, from OpenTelemetry's own variable."""
+    capture_content_events: bool = False
+    """Content on `gen_ai.client.inference.operation.details` events, likewise."""
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Parsed:
+        """Read settings; a setting that cannot be used keeps its default.
+
+        Args:
+            environ: Usually `os.environ`.
+
+        Returns:
+            The settings and the list of what was wrong, one error a setting.
+        """
+        values: dict[str, Any] = {}
+        problems: list[ConfigError] = []
+        for variable, text in environ.items():
+            if not variable.startswith(PREFIX):
+                continue
+            field = variable[len(PREFIX) :].lower()
+            try:
+                values[field] = _parse(variable, field, text)
+            except ConfigError as problem:
+                problems.append(problem)
+                values.pop(field, None)
+        try:
+            on_span, on_event = _parse_content(environ.get(CAPTURE_CONTENT, ""))
+        except ConfigError as problem:
+            problems.append(problem)
+        else:
+            values["capture_content"] = on_span
+            values["capture_content_events"] = on_event
+        return Parsed(cls(**values), problems)
+
+
+class Parsed(NamedTuple):
+    """Settings, and what was wrong with where they came from."""
+
+    config: Config
+    problems: list[ConfigError]
+
+
+def _parse_bool(variable: str, text: str) -> bool:
+    lowered = text.strip().lower()
+    if lowered in _TRUE:
+        return True
+    if lowered in _FALSE:
+        return False
+    raise ConfigError(variable, f"{text!r} is neither true nor false")
+
+
+def _parse_content(text: str) -> tuple[bool, bool]:
+    lowered = text.strip().lower()
+    if lowered not in _CONTENT_ON_SPAN | _CONTENT_ON_EVENT | _CONTENT_OFF:
+        raise ConfigError(
+            CAPTURE_CONTENT,
+            f"{text!r} is unknown; use NO_CONTENT, SPAN_ONLY, EVENT_ONLY or SPAN_AND_EVENT",
+        )
+    return lowered in _CONTENT_ON_SPAN, lowered in _CONTENT_ON_EVENT
+
+
+def _parse_number(variable: str, text: str, *, whole: bool) -> float:
+    try:
+        number: float = int(text) if whole else float(text)
+    except ValueError:
+        kind = "whole number" if whole else "number"
+        raise ConfigError(variable, f"{text!r} is not a {kind}") from None
+    if not 0 < number < float("inf"):
+        raise ConfigError(variable, f"{text!r} must be greater than 0")
+    return number
+
+
+def _parse_profile(variable: str, text: str) -> str:
+    if text not in get_args(ProfileName):
+        raise ConfigError(variable, f"{text!r} is unknown; use compat, latest or both")
+    return text
+
+
+def _parse_regex(variable: str, text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ConfigError(variable, f"not a regular expression: {error}") from None
+    return text
+
+
+def _parse_text(variable: str, text: str) -> str:
+    if not text:
+        raise ConfigError(variable, "is empty; unset it or give it a value")
+    return text
+
+
+_PARSERS: Final[Mapping[str, Callable[[str, str], Any]]] = {
+    "disabled": _parse_bool,
+    "quiet": _parse_bool,
+    "jsonl": _parse_text,
+    "jsonl_max_mb": lambda variable, text: _parse_number(variable, text, whole=False),
+    "jsonl_max_files": lambda variable, text: _parse_number(variable, text, whole=True),
+    "semconv": _parse_profile,
+    "request_logprobs": _parse_bool,
+    "cost_aliases": lambda _, text: tuple(part.strip() for part in text.split(",") if part.strip()),
+    "hash_key": _parse_text,
+    "content_max_chars": lambda variable, text: _parse_number(variable, text, whole=True),
+    "redact": _parse_regex,
+}
+"""Settings that the environment can name. The rest of `Config` is set in code."""
+
+VARIABLES: Final = tuple(PREFIX + field.upper() for field in _PARSERS)
+"""Every variable that is read, for `cert doctor` and the documentation test."""
+
+
+def _parse(variable: str, field: str, text: str) -> Any:
+    parser = _PARSERS.get(field)
+    if parser is None:
+        close = difflib.get_close_matches(variable, VARIABLES, n=1)
+        hint = f"; did you mean {close[0]}?" if close else f"; known are {', '.join(VARIABLES)}"
+        raise ConfigError(variable, f"unknown setting{hint}")
+    return parser(variable, text)
+
+
+_lock = threading.Lock()
+_current: Parsed | None = None
+_in_code: dict[str, Any] = {}
+_listeners: list[Callable[[Config], None]] = []
+
+
+def get_config() -> Config:
+    """Return the settings in force: the environment, overruled by `configure`."""
+    return _get_parsed().config
+
+
+def get_problems() -> list[ConfigError]:
+    """Return what was wrong with the environment, for the host to raise or warn about."""
+    return _get_parsed().problems
+
+
+def _get_parsed() -> Parsed:
+    global _current  # noqa: PLW0603 - one process has one configuration
+    if _current is None:
+        with _lock:
+            if _current is None:
+                parsed = Config.from_environ(os.environ)
+                config = msgspec.structs.replace(parsed.config, **_in_code)
+                _current = Parsed(config, parsed.problems)
+    return _current
+
+
+def configure(**settings: Any) -> Config:
+    """Set in code what the environment sets; what is given here wins.
+
+    Args:
+        **settings: Fields of `Config`, for instance `jsonl="calls.jsonl"`,
+            `capture_content=True` or `redactor=my_function`.
+
+    Returns:
+        The settings now in force.
+
+    Raises:
+        ConfigError: For an unknown name or a value of the wrong type; nothing changes then.
+    """
+    global _current  # noqa: PLW0603 - one process has one configuration
+    for name in settings:
+        if name not in Config.__struct_fields__:
+            raise ConfigError(
+                name, f"unknown setting; known are {', '.join(Config.__struct_fields__)}"
+            )
+    candidate = {**_in_code, **settings}
+    merged = {**msgspec.structs.asdict(Config.from_environ(os.environ).config), **candidate}
+    try:
+        checked = msgspec.convert(
+            {name: value for name, value in merged.items() if name != "redactor"}, Config
+        )
+    except msgspec.ValidationError as error:
+        raise ConfigError("configure", str(error)) from None
+    _parse_regex("redact", checked.redact or "")
+    config = msgspec.structs.replace(checked, redactor=merged.get("redactor"))
+    with _lock:
+        _in_code.update(settings)
+        _current = Parsed(config, _current.problems if _current else [])
+    for listener in tuple(_listeners):
+        listener(config)
+    return config
+
+
+def on_change(listener: Callable[[Config], None]) -> None:
+    """Call `listener` with the new settings after each `configure`."""
+    _listeners.append(listener)
+
+
+def reset() -> None:
+    """Forget what `configure` set and read the environment again; for tests and forks."""
+    global _current  # noqa: PLW0603 - one process has one configuration
+    with _lock:
+        _current = None
+        _in_code.clear()
+    for listener in tuple(_listeners):
+        listener(get_config())

@@ -1,0 +1,191 @@
+"""Every telemetry name that cert-otel reads or writes, and nowhere else a string literal.
+
+The GenAI names are those of open-telemetry/semantic-conventions-genai. Where that repository
+moved a name that dashboards still read, a `Profile` says which of the two is written; readers
+accept both. Names that start with `cert.` are ours: docs/capture.md explains them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# -- GenAI: what was asked -----------------------------------------------------------------
+OPERATION_NAME: Final = "gen_ai.operation.name"
+PROVIDER_NAME: Final = "gen_ai.provider.name"
+REQUEST_MODEL: Final = "gen_ai.request.model"
+REQUEST_TEMPERATURE: Final = "gen_ai.request.temperature"
+REQUEST_TOP_P: Final = "gen_ai.request.top_p"
+REQUEST_TOP_K: Final = "gen_ai.request.top_k"
+REQUEST_MAX_TOKENS: Final = "gen_ai.request.max_tokens"
+REQUEST_FREQUENCY_PENALTY: Final = "gen_ai.request.frequency_penalty"
+REQUEST_PRESENCE_PENALTY: Final = "gen_ai.request.presence_penalty"
+REQUEST_STOP_SEQUENCES: Final = "gen_ai.request.stop_sequences"
+REQUEST_SEED: Final = "gen_ai.request.seed"
+REQUEST_CHOICE_COUNT: Final = "gen_ai.request.choice.count"
+REQUEST_STREAM: Final = "gen_ai.request.stream"
+REQUEST_REASONING_LEVEL: Final = "gen_ai.request.reasoning.level"
+REQUEST_PREVIOUS_RESPONSE_ID: Final = "gen_ai.request.previous_response.id"
+REQUEST_ENCODING_FORMATS: Final = "gen_ai.request.encoding_formats"
+OUTPUT_TYPE: Final = "gen_ai.output.type"
+CONVERSATION_ID: Final = "gen_ai.conversation.id"
+AGENT_NAME: Final = "gen_ai.agent.name"
+TOOL_NAME: Final = "gen_ai.tool.name"
+DATA_SOURCE_ID: Final = "gen_ai.data_source.id"
+EMBEDDINGS_DIMENSION_COUNT: Final = "gen_ai.embeddings.dimension.count"
+
+# -- GenAI: what came back -----------------------------------------------------------------
+RESPONSE_ID: Final = "gen_ai.response.id"
+RESPONSE_MODEL: Final = "gen_ai.response.model"
+RESPONSE_FINISH_REASONS: Final = "gen_ai.response.finish_reasons"
+RESPONSE_STATUS: Final = "gen_ai.response.status"
+RESPONSE_TIME_TO_FIRST_CHUNK: Final = "gen_ai.response.time_to_first_chunk"
+"""Seconds, double."""
+USAGE_INPUT_TOKENS: Final = "gen_ai.usage.input_tokens"
+"""Everything billed as prompt: cached tokens included."""
+USAGE_OUTPUT_TOKENS: Final = "gen_ai.usage.output_tokens"
+USAGE_CACHE_READ_TOKENS: Final = "gen_ai.usage.cache_read.input_tokens"
+USAGE_CACHE_WRITE_TOKENS: Final = "gen_ai.usage.cache_write.input_tokens"
+USAGE_CACHE_CREATION_TOKENS: Final = "gen_ai.usage.cache_creation.input_tokens"
+"""The name that `USAGE_CACHE_WRITE_TOKENS` had until semantic-conventions-genai#440."""
+USAGE_REASONING_TOKENS: Final = "gen_ai.usage.reasoning.output_tokens"
+USAGE_AUDIO_INPUT_TOKENS: Final = "gen_ai.usage.audio.input_tokens"
+USAGE_AUDIO_OUTPUT_TOKENS: Final = "gen_ai.usage.audio.output_tokens"
+USAGE_IMAGE_INPUT_TOKENS: Final = "gen_ai.usage.image.input_tokens"
+USAGE_IMAGE_OUTPUT_TOKENS: Final = "gen_ai.usage.image.output_tokens"
+
+# -- GenAI: content (only when the content policy allows it) ---------------------------------
+INPUT_MESSAGES: Final = "gen_ai.input.messages"
+OUTPUT_MESSAGES: Final = "gen_ai.output.messages"
+SYSTEM_INSTRUCTIONS: Final = "gen_ai.system_instructions"
+TOOL_DEFINITIONS: Final = "gen_ai.tool.definitions"
+TOOL_CALL_ARGUMENTS: Final = "gen_ai.tool.call.arguments"
+TOOL_CALL_RESULT: Final = "gen_ai.tool.call.result"
+RETRIEVAL_QUERY_TEXT: Final = "gen_ai.retrieval.query.text"
+RETRIEVAL_DOCUMENTS: Final = "gen_ai.retrieval.documents"
+
+# -- General conventions -------------------------------------------------------------------
+SERVER_ADDRESS: Final = "server.address"
+SERVER_PORT: Final = "server.port"
+ERROR_TYPE: Final = "error.type"
+SERVICE_NAME: Final = "service.name"
+SERVICE_VERSION: Final = "service.version"
+ENDUSER_PSEUDO_ID: Final = "enduser.pseudo.id"
+HTTP_STATUS_CODE: Final = "http.response.status_code"
+OPENAI_REQUEST_SERVICE_TIER: Final = "openai.request.service_tier"
+OPENAI_RESPONSE_SERVICE_TIER: Final = "openai.response.service_tier"
+OPENAI_RESPONSE_SYSTEM_FINGERPRINT: Final = "openai.response.system_fingerprint"
+OPENAI_API_TYPE: Final = "openai.api.type"
+
+# -- Ours: cost ------------------------------------------------------------------------------
+COST_AMOUNT: Final = "cert.cost.amount"
+COST_CURRENCY: Final = "cert.cost.currency"
+COST_SOURCE: Final = "cert.cost.source"
+COST_INPUT: Final = "cert.cost.input"
+COST_OUTPUT: Final = "cert.cost.output"
+COST_CACHE_READ: Final = "cert.cost.cache_read"
+COST_CACHE_WRITE: Final = "cert.cost.cache_write"
+COST_PRICING_VERSION: Final = "cert.cost.pricing_version"
+COST_PARTIAL: Final = "cert.cost.partial"
+"""True when the amount is a lower bound: the stream ended before its last usage."""
+
+# -- Ours: perplexity from the provider's own logprobs --------------------------------------
+PERPLEXITY: Final = "cert.perplexity"
+LOGPROB_MEAN: Final = "cert.logprob.mean"
+LOGPROB_MIN: Final = "cert.logprob.min"
+LOGPROB_SUM: Final = "cert.logprob.sum"
+LOGPROB_TOKEN_COUNT: Final = "cert.logprob.token_count"  # noqa: S105 - a name, no secret
+LOGPROB_SOURCE: Final = "cert.logprob.source"
+
+# -- Ours: the call and its surroundings -----------------------------------------------------
+RECORD_KIND: Final = "cert.record.kind"
+"""A `records.Kind`, where the operation name does not say it."""
+STREAM_OUTCOME: Final = "cert.stream.outcome"
+"""`completed`, `closed`, `abandoned`, `cancelled` or `error`."""
+STREAM_CHUNK_COUNT: Final = "cert.stream.chunk_count"
+STREAM_TIME_PER_CHUNK: Final = "cert.stream.time_per_chunk"
+"""Mean seconds between two chunks, double."""
+PROMPT_FINGERPRINT: Final = "cert.prompt.fingerprint"
+FUNCTION_NAME: Final = "cert.function.name"
+INPUT_DATA: Final = "cert.input.data"
+OUTPUT_DATA: Final = "cert.output.data"
+CONTEXT: Final = "cert.context"
+"""JSON list of `records.ContextItem`."""
+METADATA: Final = "cert.metadata"
+"""JSON object that the application gave."""
+TENANT: Final = "cert.tenant"
+TASK_TYPE: Final = "cert.task_type"
+SCORE_STATUS: Final = "cert.score.status"
+SCORE_REASON: Final = "cert.score.reason"
+
+# -- Metrics -----------------------------------------------------------------------------------
+METRIC_COST: Final = "cert.gen_ai.client.cost"
+METRIC_PERPLEXITY: Final = "cert.gen_ai.client.perplexity"
+METRIC_UNPRICED: Final = "cert.gen_ai.client.unpriced"
+METRIC_INSTRUMENTATION_ERRORS: Final = "cert.instrumentation.errors"
+METRIC_FINALISERS_DROPPED: Final = "cert.instrumentation.finalisers_dropped"
+METRIC_RECORDS_LOST: Final = "cert.journal.records_lost"
+TOKEN_TYPE: Final = "gen_ai.token.type"  # noqa: S105 - a name, no secret
+TOKEN_MODALITY: Final = "gen_ai.token.modality"  # noqa: S105 - a name, no secret
+
+METRIC_OPERATION_DURATION: Final = "gen_ai.client.operation.duration"
+METRIC_TOKEN_USAGE: Final = "gen_ai.client.token.usage"  # noqa: S105 - a name, no secret
+METRIC_TIME_TO_FIRST_CHUNK: Final = "gen_ai.client.operation.time_to_first_chunk"
+METRIC_TIME_PER_OUTPUT_CHUNK: Final = "gen_ai.client.operation.time_per_output_chunk"
+
+METRIC_INFERENCE_DURATION: Final = "gen_ai.client.inference.duration"
+METRIC_INFERENCE_TIME_TO_FIRST_CHUNK: Final = "gen_ai.client.inference.time_to_first_chunk"
+METRIC_INFERENCE_TIME_PER_OUTPUT_CHUNK: Final = "gen_ai.client.inference.time_per_output_chunk"
+METRIC_INFERENCE_INPUT_TOKENS: Final = "gen_ai.client.inference.operation.input_tokens"
+METRIC_INFERENCE_OUTPUT_TOKENS: Final = "gen_ai.client.inference.operation.output_tokens"
+METRIC_USAGE_INPUT_TOKENS: Final = "gen_ai.client.inference.usage.input_tokens"
+METRIC_USAGE_OUTPUT_TOKENS: Final = "gen_ai.client.inference.usage.output_tokens"
+METRIC_USAGE_CACHE_READ_TOKENS: Final = "gen_ai.client.inference.usage.cache_read.input_tokens"
+METRIC_USAGE_CACHE_WRITE_TOKENS: Final = "gen_ai.client.inference.usage.cache_write.input_tokens"
+METRIC_USAGE_REASONING_TOKENS: Final = "gen_ai.client.inference.usage.reasoning.output_tokens"
+
+# -- Events ------------------------------------------------------------------------------------
+EVENT_OPERATION_DETAILS: Final = "gen_ai.client.inference.operation.details"
+
+# -- Operation names ---------------------------------------------------------------------------
+OPERATION_CHAT: Final = "chat"
+OPERATION_TEXT_COMPLETION: Final = "text_completion"
+OPERATION_GENERATE_CONTENT: Final = "generate_content"
+OPERATION_EMBEDDINGS: Final = "embeddings"
+OPERATION_FETCH_RESPONSE: Final = "fetch_response"
+
+KIND_BY_OPERATION: Final[Mapping[str, str]] = {
+    OPERATION_CHAT: "inference",
+    OPERATION_TEXT_COMPLETION: "inference",
+    OPERATION_GENERATE_CONTENT: "inference",
+    OPERATION_EMBEDDINGS: "embedding",
+    "retrieval": "retrieval",
+    "execute_tool": "tool",
+    "invoke_agent": "agent",
+    "create_agent": "agent",
+    "invoke_workflow": "chain",
+    "plan": "chain",
+    OPERATION_FETCH_RESPONSE: "function",
+}
+"""Operation name to `records.Kind`; `RECORD_KIND` on the span overrules it."""
+
+ProfileName = Literal["compat", "latest", "both"]
+
+
+class Profile(NamedTuple):
+    """Which generation of moved names is written. Readers take all of them."""
+
+    cache_write_tokens: tuple[str, ...]
+    old_metrics: bool
+    new_metrics: bool
+
+
+PROFILES: Final[Mapping[ProfileName, Profile]] = {
+    "compat": Profile((USAGE_CACHE_CREATION_TOKENS,), old_metrics=True, new_metrics=False),
+    "latest": Profile((USAGE_CACHE_WRITE_TOKENS,), old_metrics=False, new_metrics=True),
+    "both": Profile(
+        (USAGE_CACHE_CREATION_TOKENS, USAGE_CACHE_WRITE_TOKENS), old_metrics=True, new_metrics=True
+    ),
+}
