@@ -1,0 +1,153 @@
+"""The two methods that every request of the SDK passes through, watched.
+
+`SyncAPIClient.request` and `AsyncAPIClient.request` see each endpoint with its body as the SDK
+serialised it, so nothing of the application's own arguments is touched, and what they return
+is what the application gets: a parsed reply, a stream, or a raw response.
+"""
+
+from __future__ import annotations
+
+import functools
+import weakref
+from typing import TYPE_CHECKING, Any, Final
+
+from cert_otel import __version__, config
+from cert_otel.capture import (
+    Telemetry,
+    begin_call,
+    read_along,
+    report,
+    resolve_target,
+    watch_stream,
+)
+from cert_otel_instrumentations.openai._endpoints import find_endpoint
+from cert_otel_instrumentations.openai._logprobs import with_logprobs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+
+    from cert_otel.capture import Call, Target
+
+SCOPE: Final = "cert_otel_instrumentations.openai"
+_ORIGINAL: Final = "_cert_otel_original"
+_CLASSES: Final = (("SyncAPIClient", False), ("AsyncAPIClient", True))
+_targets: Final[weakref.WeakKeyDictionary[Any, tuple[Any, Target]]] = weakref.WeakKeyDictionary()
+
+
+def patch(module: ModuleType, **providers: Any) -> None:
+    """Watch the clients of `openai._base_client`; again after `unpatch` is fine."""
+    telemetry = Telemetry(SCOPE, __version__, **providers)
+    for name, is_async in _CLASSES:
+        client_class = getattr(module, name, None)
+        original = getattr(client_class, "request", None)
+        if client_class is None or original is None or hasattr(original, _ORIGINAL):
+            continue
+        watch = _watch_async if is_async else _watch_sync
+        client_class.request = watch(original, telemetry)
+
+
+def unpatch(module: ModuleType) -> None:
+    """Put the SDK's own methods back, unless somebody else patched over ours."""
+    for name, _ in _CLASSES:
+        client_class = getattr(module, name, None)
+        original = getattr(getattr(client_class, "request", None), _ORIGINAL, None)
+        if client_class is not None and original is not None:
+            client_class.request = original
+
+
+def _watch_sync(original: Callable[..., Any], telemetry: Telemetry) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def request(self: Any, *args: Any, **kwargs: Any) -> Any:
+        call, args, kwargs = _begin(telemetry, self, args, kwargs)
+        if call is None:
+            return original(self, *args, **kwargs)
+        token = call.attach()
+        try:
+            result = original(self, *args, **kwargs)
+        except BaseException as error:
+            call.detach(token)
+            call.fail(error)
+            raise
+        call.detach(token)
+        _hand_over(call, result, is_async=False)
+        return result
+
+    setattr(request, _ORIGINAL, original)
+    return request
+
+
+def _watch_async(original: Callable[..., Any], telemetry: Telemetry) -> Callable[..., Any]:
+    @functools.wraps(original)
+    async def request(self: Any, *args: Any, **kwargs: Any) -> Any:
+        call, args, kwargs = _begin(telemetry, self, args, kwargs)
+        if call is None:
+            return await original(self, *args, **kwargs)
+        token = call.attach()
+        try:
+            result = await original(self, *args, **kwargs)
+        except BaseException as error:
+            call.detach(token)
+            call.fail(error)
+            raise
+        call.detach(token)
+        _hand_over(call, result, is_async=True)
+        return result
+
+    setattr(request, _ORIGINAL, original)
+    return request
+
+
+def _begin(
+    telemetry: Telemetry, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[Call | None, tuple[Any, ...], dict[str, Any]]:
+    """Begin a call; the arguments come back unchanged unless logprobs are to be asked for."""
+    try:
+        settings = config.get_config()
+        if settings.disabled:
+            return None, args, kwargs
+        options = args[1] if len(args) > 1 else kwargs["options"]
+        body = options.json_data if isinstance(options.json_data, dict) else {}
+        endpoint = find_endpoint(options.method, options.url)
+        if settings.request_logprobs:
+            args, kwargs = with_logprobs(endpoint, options, args, kwargs)
+        model = body.get("model")
+        call = begin_call(
+            telemetry,
+            endpoint,
+            _target_of(client),
+            model=model if isinstance(model, str) else None,
+            request=body,
+            stream=body.get("stream") is True,
+        )
+    except Exception as error:  # noqa: BLE001 - the guard
+        report("begin", error)
+        return None, args, kwargs
+    return call, args, kwargs
+
+
+def _target_of(client: Any) -> Target:
+    """Resolve who serves a client, once for each base URL that it is given."""
+    url = client._base_url  # noqa: SLF001 - `base_url` builds the same anew at each access
+    known = _targets.get(client)
+    if known is not None and known[0] is url:
+        return known[1]
+    target = resolve_target(
+        type(client), scheme=url.scheme, host=url.host, port=url.port, path=url.path
+    )
+    _targets[client] = (url, target)
+    return target
+
+
+def _hand_over(call: Call, result: Any, *, is_async: bool) -> None:
+    """End the call with its reply, or leave that to the stream that the application reads."""
+    try:
+        if hasattr(result, "_iterator") and hasattr(result, "response"):
+            watch_stream(result, call, is_async=is_async)
+        elif hasattr(result, "http_response"):
+            read_along(result.http_response, call, is_async=is_async)
+        else:
+            call.succeed(result)
+    except Exception as error:  # noqa: BLE001 - the guard
+        report("hand_over", error)
+        call.succeed()

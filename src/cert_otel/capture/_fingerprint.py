@@ -1,0 +1,105 @@
+"""Keyed hashes: pseudonyms of users and fingerprints of prompts.
+
+Without a key such a hash can be undone by trying; with one, only who holds the key can. The
+key is `CERT_OTEL_HASH_KEY`; without it, where records go to a journal, a random key is kept
+beside that file, owner-only, so that all processes which write it agree; else the key lasts
+as long as the process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from cert_otel import config
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_KEY_BYTES: Final = 32
+_DIGEST_BYTES: Final = 16
+_key: bytes | None = None
+_key_path: Path | None = None
+
+
+def share_key(journal: str) -> None:
+    """Keep the random key in a file beside this journal."""
+    global _key, _key_path  # noqa: PLW0603 - one key a process
+    _key_path = Path(f"{journal}.key")
+    _key = None
+
+
+def pseudonymise(identifier: str) -> str:
+    """Return the keyed pseudonym of a user, 32 hexadecimal digits."""
+    return _hash(b"user", (identifier,))
+
+
+def fingerprint_prompt(parts: Iterable[str]) -> str:
+    """Return the keyed fingerprint of a prompt, 32 hexadecimal digits.
+
+    Args:
+        parts: Roles and texts in their order; lengths are hashed too, so that moving text
+            from one part to the next changes the result.
+    """
+    return _hash(b"prompt", parts)
+
+
+def _hash(purpose: bytes, parts: Iterable[str]) -> str:
+    digest = hashlib.blake2b(digest_size=_DIGEST_BYTES, key=_get_key(), person=purpose)
+    for part in parts:
+        raw = part.encode("utf-8", "surrogatepass")
+        digest.update(len(raw).to_bytes(8, "little"))
+        digest.update(raw)
+    return digest.hexdigest()
+
+
+def _get_key() -> bytes:
+    global _key  # noqa: PLW0603 - one key a process
+    if _key is None:
+        settings = config.get_config()
+        if settings.hash_key is not None:
+            _key = hashlib.sha256(settings.hash_key.encode()).digest()
+        elif _key_path is not None:
+            _key = _shared_key(_key_path)
+        else:
+            _key = secrets.token_bytes(_KEY_BYTES)
+    return _key
+
+
+def _shared_key(path: Path) -> bytes:
+    """Read the key beside the journal; make it where there is none."""
+    try:
+        key = path.read_bytes()
+    except OSError:
+        return _create_key(path)
+    return key if len(key) == _KEY_BYTES else secrets.token_bytes(_KEY_BYTES)
+
+
+def _create_key(path: Path) -> bytes:
+    key = secrets.token_bytes(_KEY_BYTES)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(key)
+        try:
+            os.link(temporary, path)  # fails if another process was first: then its key counts
+        except FileExistsError:
+            key = path.read_bytes()
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError:
+        return key  # a key for this process alone
+    return key
+
+
+def _forget_key(_: config.Config) -> None:
+    global _key  # noqa: PLW0603 - one key a process
+    _key = None
+
+
+config.on_change(_forget_key)

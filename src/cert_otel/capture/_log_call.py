@@ -1,0 +1,157 @@
+"""`log_call`: a record for a model call that no instrumentor sees."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from opentelemetry.trace import SpanKind
+
+from cert_otel import semconv
+from cert_otel.capture import _guard
+from cert_otel.capture._ambient import ContextLike, context_attribute, to_items
+from cert_otel.capture._attributes import add_usage, cost_attributes
+from cert_otel.capture._content import text_part, to_json
+from cert_otel.capture._fingerprint import fingerprint_prompt
+from cert_otel.capture._functions import add_surroundings, telemetry, to_builtins
+from cert_otel.pricing import price_call
+from cert_otel.records import Cost, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_NS_PER_MS: Final = 1e6
+_PRICE_IDS: Final = {
+    "openai": "openai",
+    "azure": "azure",
+    "azure.ai.openai": "azure",
+    "anthropic": "anthropic",
+    "bedrock": "aws",
+    "aws.bedrock": "aws",
+    "google": "google",
+    "gcp.gemini": "google",
+    "gcp.vertex_ai": "google",
+    "groq": "groq",
+    "mistral": "mistral",
+    "mistral_ai": "mistral",
+    "deepseek": "deepseek",
+    "x_ai": "x-ai",
+    "cohere": "cohere",
+    "perplexity": "perplexity",
+    "openrouter": "openrouter",
+}
+"""Platform names, the conventions' and the common ones, to price lists."""
+
+
+def log_call(
+    *,
+    platform: str,
+    model: str,
+    input_data: Any = None,
+    output_data: Any = None,
+    tokens: Mapping[str, int] | None = None,
+    cost: float | None = None,
+    context: ContextLike | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    latency_ms: float | None = None,
+) -> None:
+    """Record a model call that the application made in its own way.
+
+    Calling it is an explicit opt-in: input and output are recorded, redacted and capped,
+    whether or not content is captured elsewhere. It never raises.
+
+    Args:
+        platform: `gen_ai.provider.name`, for instance `openai`.
+        model: As the provider names it.
+        input_data: The prompt: a text, or anything JSON-like.
+        output_data: The answer, likewise.
+        tokens: `prompt`, `completion` and, where known, `cache_read`, `cache_write`,
+            `reasoning`. The prompt includes what came from the cache.
+        cost: USD; priced from the table when it is left out.
+        context: The passages that the answer may rest on.
+        metadata: JSON-like, recorded as it is.
+        latency_ms: How long the call took; it is taken to have ended now.
+
+    Example:
+        ```python
+        cert_otel.log_call(
+            platform="openai",
+            model="gpt-4o",
+            input_data="What is 2+2?",
+            output_data="4",
+            tokens={"prompt": 12, "completion": 5},
+        )
+        ```
+    """
+    try:
+        from cert_otel.capture.distro import ensure_started  # noqa: PLC0415 - a cycle
+
+        ensure_started()
+        attributes: dict[str, Any] = {
+            semconv.OPERATION_NAME: semconv.OPERATION_CHAT,
+            semconv.PROVIDER_NAME: platform,
+            semconv.REQUEST_MODEL: model,
+            semconv.RESPONSE_MODEL: model,
+            semconv.RECORD_KIND: "inference",
+        }
+        add_surroundings(attributes, metadata)
+        _add_content(attributes, input_data, output_data)
+        if context is not None:
+            attributes[semconv.CONTEXT] = context_attribute(to_items(context))
+        _add_cost(attributes, platform, model, tokens=tokens, cost=cost)
+        end_ns = time.time_ns()
+        span = telemetry.tracer.start_span(
+            f"{semconv.OPERATION_CHAT} {model}",
+            kind=SpanKind.CLIENT,
+            attributes=attributes,
+            start_time=end_ns - int((latency_ms or 0.0) * _NS_PER_MS),
+        )
+        span.end(end_ns)
+    except Exception as error:  # noqa: BLE001 - the guard
+        _guard.report("log_call", error)
+
+
+def _add_content(attributes: dict[str, Any], input_data: Any, output_data: Any) -> None:
+    for name, role, value in (
+        (semconv.INPUT_MESSAGES, "user", input_data),
+        (semconv.OUTPUT_MESSAGES, "assistant", output_data),
+    ):
+        if value is not None:
+            text = value if isinstance(value, str) else to_json(to_builtins(value))
+            attributes[name] = to_json([{"role": role, "parts": [text_part(text)]}])
+            if role == "user":
+                attributes[semconv.PROMPT_FINGERPRINT] = fingerprint_prompt((role, text))
+
+
+def _add_cost(
+    attributes: dict[str, Any],
+    platform: str,
+    model: str,
+    *,
+    tokens: Mapping[str, int] | None,
+    cost: float | None,
+) -> None:
+    usage = _to_usage(tokens)
+    if usage is not None:
+        add_usage(attributes, usage)
+    if cost is not None:
+        attributes.update(cost_attributes(Cost(amount=float(cost), source="override")))
+        return
+    price_id = _PRICE_IDS.get(platform.lower())
+    if usage is None or price_id is None:
+        return
+    priced = price_call(price_id, model, usage, at_unix_s=time.time())
+    if priced is not None:
+        attributes.update(cost_attributes(priced))
+
+
+def _to_usage(tokens: Mapping[str, int] | None) -> Usage | None:
+    if not tokens:
+        return None
+    return Usage(
+        input_tokens=tokens.get("prompt"),
+        output_tokens=tokens.get("completion"),
+        cache_read_tokens=tokens.get("cache_read"),
+        cache_write_tokens=tokens.get("cache_write"),
+        reasoning_tokens=tokens.get("reasoning"),
+    )

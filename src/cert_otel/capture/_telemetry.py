@@ -1,0 +1,94 @@
+"""Tracer, instruments and event logger of one instrumentor, made when first needed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from opentelemetry import metrics, trace
+
+from cert_otel.capture._instruments import Instruments
+
+if TYPE_CHECKING:
+    from opentelemetry._logs import Logger, LoggerProvider
+    from opentelemetry.metrics import MeterProvider
+    from opentelemetry.trace import Tracer, TracerProvider
+
+
+class Telemetry:
+    """Where the calls of one instrumentor go.
+
+    Providers that are not given are the global ones, looked up at each call, because an
+    application may set them after it was instrumented.
+    """
+
+    __slots__ = (
+        "_instruments",
+        "_logger",
+        "_logger_provider",
+        "_meter_provider",
+        "_meter_source",
+        "_tracer",
+        "_tracer_provider",
+        "_tracer_source",
+        "scope",
+        "version",
+    )
+
+    def __init__(
+        self,
+        scope: str,
+        version: str,
+        *,
+        tracer_provider: TracerProvider | None = None,
+        meter_provider: MeterProvider | None = None,
+        logger_provider: LoggerProvider | None = None,
+    ) -> None:
+        self.scope = scope
+        self.version = version
+        self._tracer_provider = tracer_provider
+        self._meter_provider = meter_provider
+        self._logger_provider = logger_provider
+        self._tracer: Tracer | None = None
+        self._tracer_source: TracerProvider | None = None
+        self._instruments: Instruments | None = None
+        self._meter_source: MeterProvider | None = None
+        self._logger: Logger | None = None
+
+    @property
+    def tracer(self) -> Tracer:
+        """The tracer of the provider now in force."""
+        provider = self._tracer_provider or trace.get_tracer_provider()
+        if self._tracer is None or provider is not self._tracer_source:
+            self._tracer = provider.get_tracer(self.scope, self.version)
+            self._tracer_source = provider
+        return self._tracer
+
+    @property
+    def instruments(self) -> Instruments | None:
+        """The metric instruments; `None` while nobody collects metrics."""
+        provider = self._meter_provider or metrics.get_meter_provider()
+        if provider is not self._meter_source:
+            self._meter_source = provider
+            self._instruments = (
+                Instruments(provider.get_meter(self.scope, self.version))
+                if _collects(provider)
+                else None
+            )
+        return self._instruments
+
+    @property
+    def logger(self) -> Logger:
+        """The logger for events; a no-op until a logger provider is set."""
+        if self._logger is None:
+            from opentelemetry import _logs  # noqa: PLC0415 - only who asks for events pays
+
+            provider = self._logger_provider or _logs.get_logger_provider()
+            self._logger = provider.get_logger(self.scope, self.version)
+        return self._logger
+
+
+def _collects(provider: MeterProvider) -> bool:
+    # The proxy stands in until somebody sets a real provider; it is replaced then.
+    return not isinstance(provider, metrics.NoOpMeterProvider) and not type(
+        provider
+    ).__name__.startswith("_Proxy")
