@@ -1,0 +1,55 @@
+# Everything runs in .venv, which `make setup` builds; no other tool is needed than Python and pip.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint types layers unit bench test-peers test-sdks clean
+
+help:  ## Show what can be made.
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(STAMP)  ## Build the environment in .venv (plain pip).
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "cert-otel needs Python 3.11 or newer; this is $$($(PYTHON) --version). Try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --editable ".[analysis]" --group dev
+	@touch $@
+
+demo: $(STAMP)  ## Run the main job end to end, offline, and show what the calls cost.
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python examples/demo/run.py
+
+test: lint types layers unit  ## Run every check.
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/codespell .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+layers: $(STAMP)
+	$(BIN)/lint-imports
+
+unit: $(STAMP)
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal --cov --cov-report=term --cov-fail-under=90
+
+bench: $(STAMP)  ## Print every figure that docs/performance.md claims (about 20 minutes).
+	$(BIN)/python benchmarks/pricing.py
+	$(BIN)/python benchmarks/jsonl.py
+	$(BIN)/python benchmarks/costs.py
+	$(BIN)/python benchmarks/overhead.py
+
+test-peers: $(STAMP)  ## Other vendors' instrumentors installed beside ours (own environment).
+	$(BIN)/python scripts/test_peers.py
+
+test-sdks: $(STAMP)  ## The transparency tests with the oldest to the newest openai (own environments).
+	$(BIN)/python scripts/test_sdks.py
+
+clean:  ## Remove what make made.
+	rm -rf build $(VENV) .venv-* .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
