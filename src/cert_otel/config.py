@@ -12,7 +12,7 @@ import difflib
 import os
 import re
 import threading
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, get_args
 
 import msgspec
 
@@ -33,6 +33,9 @@ _TRUE: Final = frozenset({"true", "1", "yes", "on"})
 _FALSE: Final = frozenset({"false", "0", "no", "off"})
 
 
+_Positive = msgspec.Meta(gt=0)
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All settings, with their safe defaults."""
 
@@ -40,11 +43,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """`CERT_OTEL_DISABLED`: install nothing, export nothing."""
     quiet: bool = False
     """`CERT_OTEL_QUIET`: do not print the start-up line."""
-    jsonl: str = "production.jsonl"
+    jsonl: Annotated[str, msgspec.Meta(min_length=1)] = "production.jsonl"
     """`CERT_OTEL_JSONL`: where records are appended."""
-    jsonl_max_mb: float | None = None
+    jsonl_max_mb: Annotated[float, _Positive] | None = None
     """`CERT_OTEL_JSONL_MAX_MB`: rotate the file when it grows beyond this many megabytes."""
-    jsonl_max_files: int = 10
+    jsonl_max_files: Annotated[int, _Positive] = 10
     """`CERT_OTEL_JSONL_MAX_FILES`: rotated files that are kept beside the current one."""
     semconv: ProfileName = "compat"
     """`CERT_OTEL_SEMCONV`: which generation of renamed GenAI names is written."""
@@ -54,7 +57,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """`CERT_OTEL_COST_ALIASES`: attributes that repeat the cost, comma-separated."""
     hash_key: str | None = None
     """`CERT_OTEL_HASH_KEY`: secret for pseudonyms and prompt fingerprints."""
-    content_max_chars: int = 100_000
+    content_max_chars: Annotated[int, _Positive] = 100_000
     """`CERT_OTEL_CONTENT_MAX_CHARS`: each captured text is cut there."""
     redact: str | None = None
     """`CERT_OTEL_REDACT`: a regular expression; what it matches is replaced."""

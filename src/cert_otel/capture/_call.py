@@ -27,11 +27,12 @@ from cert_otel.capture._attributes import add_usage, cost_attributes, logprob_at
 from cert_otel.capture._content import get_cleaner, to_json
 from cert_otel.capture._fingerprint import fingerprint_prompt, pseudonymise
 from cert_otel.capture._logprobs import LogprobStats, summarise_logprobs
+from cert_otel.capture._providers import AZURE_PRICE_ID
 from cert_otel.pricing import price_call
 from cert_otel.records import Cost
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from contextvars import Token
 
     from opentelemetry.context import Context
@@ -193,7 +194,10 @@ class Call:
             self.context = set_span_in_context(self.span, parent)
             self.context = _duplicates.publish_inference(self.context)
         self.is_recording = self.span.is_recording()
-        self.captures_content = self.is_recording and config.get_config().capture_content
+        settings = config.get_config()
+        self.captures_content = self.is_recording and (
+            settings.capture_content or settings.capture_content_events
+        )
 
     def _start_span(self, parent: Context) -> Span:
         operation = self.endpoint.operation
@@ -310,7 +314,7 @@ class Call:
         status_code = getattr(error, "status_code", None)
         if isinstance(status_code, int):
             self.attributes[semconv.HTTP_STATUS_CODE] = status_code
-        if self.captures_content:
+        if config.get_config().capture_content:
             # Providers quote the prompt in their messages: an error text is content.
             self._error_text = get_cleaner().clean(str(error))
 
@@ -358,9 +362,7 @@ class Call:
             return Cost(amount=self.provider_cost, source="provider", partial=partial)
         if usage is None or self.target.price_id is None:
             return None
-        for model in (self.response_model, self.request_model):
-            if model is None:
-                continue
+        for model in self._models_to_price():
             cost = price_call(
                 self.target.price_id,
                 model,
@@ -371,6 +373,16 @@ class Call:
             if cost is not None:
                 return msgspec.structs.replace(cost, partial=True) if partial else cost
         return None
+
+    def _models_to_price(self) -> Iterator[str]:
+        """Yield the model that answered, then the one that was asked for.
+
+        On Azure the latter is a deployment, whose name may be that of another model.
+        """
+        if self.response_model is not None:
+            yield self.response_model
+        if self.request_model is not None and self.target.price_id != AZURE_PRICE_ID:
+            yield self.request_model
 
     def _write_span(
         self,
@@ -384,7 +396,8 @@ class Call:
         if outcome is not None:
             ours |= self._stream_attributes(outcome)
         if self._ambient is not NOTHING:
-            ours |= ambient_attributes(self._ambient, with_content=self.captures_content)
+            with_content = config.get_config().capture_content
+            ours |= ambient_attributes(self._ambient, with_content=with_content)
         if self._inference_data is not None:
             if semconv.PROMPT_FINGERPRINT in self.attributes:
                 ours[semconv.PROMPT_FINGERPRINT] = self.attributes[semconv.PROMPT_FINGERPRINT]
@@ -395,14 +408,15 @@ class Call:
         if self.usage is not None:
             add_usage(attributes, self.usage)
         attributes.update(ours)
-        if self.captures_content:
+        settings = config.get_config()
+        if settings.capture_content:
             self._add_content(attributes)
         if self._foreign:
             self._enrich_foreign(attributes)
         else:
             self.span.set_attributes(attributes)
             self._set_status(self.span)
-        if config.get_config().capture_content_events:
+        if settings.capture_content_events:
             self._emit_details(attributes)
 
     def _enrich_foreign(self, attributes: dict[str, Any]) -> None:

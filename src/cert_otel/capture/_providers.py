@@ -30,18 +30,18 @@ class _Rule(NamedTuple):
     reports_cost: bool = False
 
 
-AZURE_CLASS: Final = "BaseAzureClient"
+AZURE_PRICE_ID: Final = "azure"
 _CLASSES: Final = {
-    AZURE_CLASS: ("azure.ai.openai", "azure"),
+    "BaseAzureClient": ("azure.ai.openai", AZURE_PRICE_ID),
     "BedrockOpenAI": ("aws.bedrock", "aws"),
     "AsyncBedrockOpenAI": ("aws.bedrock", "aws"),
 }
 
 _HOSTS: Final = (
-    _Rule(".openai.azure.com", "azure.ai.openai", "azure"),
-    _Rule(".cognitiveservices.azure.com", "azure.ai.openai", "azure"),
-    _Rule(".services.ai.azure.com", "azure.ai.openai", "azure"),
-    _Rule(".azure-api.net", "azure.ai.openai", "azure"),
+    _Rule(".openai.azure.com", "azure.ai.openai", AZURE_PRICE_ID),
+    _Rule(".cognitiveservices.azure.com", "azure.ai.openai", AZURE_PRICE_ID),
+    _Rule(".services.ai.azure.com", "azure.ai.openai", AZURE_PRICE_ID),
+    _Rule(".azure-api.net", "azure.ai.openai", AZURE_PRICE_ID),
     _Rule(".models.ai.azure.com", "azure.ai.inference", "azure"),
     _Rule(".api.openai.com", "openai", "openai"),
     _Rule(".api.anthropic.com", "anthropic", "anthropic"),

@@ -267,16 +267,18 @@ def announce() -> None:
 
 
 def _describe(settings: config.Config) -> str:
-    content = (
-        "content on"
-        if settings.capture_content
-        else f"content off ({config.CAPTURE_CONTENT}=SPAN_ONLY turns it on)"
-    )
-    parts = [f"model calls are recorded, {content}, to {_destination(settings)}"]
+    parts = [f"model calls are recorded, {_content(settings)}, to {_destination(settings)}"]
     others = [name for module, name in _FOREIGN_INSTRUMENTORS.items() if module in sys.modules]
     if others:
         parts.append(f"also instrumenting: {', '.join(others)}; no call is counted twice")
     return "; ".join(parts)
+
+
+def _content(settings: config.Config) -> str:
+    if settings.capture_content:
+        return "content on"
+    where = "on events alone" if settings.capture_content_events else "off"
+    return f"content {where} ({config.CAPTURE_CONTENT}=SPAN_ONLY turns it on)"
 
 
 def _destination(settings: config.Config) -> str:
