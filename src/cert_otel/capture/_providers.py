@@ -95,8 +95,9 @@ def resolve_target(
     if _is_bedrock(host):
         return Target("aws.bedrock", "aws", address, shown_port)
     if host == _HUGGINGFACE_ROUTER:
-        brand = path.strip("/").split("/")[0].replace("-", "_")
-        return Target(brand or "huggingface", f"huggingface_{brand}", address, shown_port)
+        brand = path.strip("/").split("/")[0]
+        provider = brand.replace("-", "_") or "huggingface"
+        return Target(provider, f"huggingface_{brand}", address, shown_port)
     dotted = f".{host}"
     for rule in _HOSTS:
         if dotted.endswith(rule.suffix):
