@@ -1,0 +1,186 @@
+"""The demonstration: the application without instrumentation, and the runner's own checks."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cert_otel.testing import FakeProvider, RecordedRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+    from types import ModuleType
+
+
+@pytest.fixture
+def run(load: Callable[[str], ModuleType]) -> ModuleType:
+    """Load the runner."""
+    return load("examples/demo/run.py")
+
+
+def _make_records(count: int, **last: Any) -> list[dict[str, Any]]:
+    records: list[dict[str, Any]] = [
+        {"kind": "inference", "status": "ok", "model": f"m{number % 5}", "cost": 0.1}
+        for number in range(count)
+    ]
+    records[0] = {"kind": "inference", "status": "error", "model": "m0", "cost": None}
+    return [*records, {"kind": "inference", "status": "ok", "model": "m1", "cost": 0.1} | last]
+
+
+def _make_request(question: str) -> RecordedRequest:
+    body = {"model": "gpt-4o", "messages": [{"role": "user", "content": question}]}
+    return RecordedRequest(
+        number=1,
+        method="POST",
+        host="api.openai.com",
+        path="/v1/chat/completions",
+        query={},
+        headers={"content-type": "application/json"},
+        body=json.dumps(body).encode(),
+    )
+
+
+class TestApplication:
+    def test_knows_nothing_of_us(self, root: Path) -> None:
+        """Neither import nor name."""
+        source = (root / "examples" / "demo" / "app.py").read_text(encoding="utf-8")
+
+        assert "cert" not in source.replace("certain", "")
+        assert "opentelemetry" not in source
+
+    def test_runs_without_instrumentation(
+        self, run: ModuleType, root: Path, tmp_path: Path
+    ) -> None:
+        """It makes the calls that it promises, with every model, over the real host names."""
+        script = run.make_script(run.read_answers(run.ANSWERS))
+        with FakeProvider(script, deployments=run.DEPLOYMENTS) as provider:
+            environment = run.make_environment(provider, os.environ, tmp_path / "unused.jsonl")
+            done = subprocess.run(
+                [sys.executable, "-W", "error", root / "examples" / "demo" / "app.py"],
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+        asked = [request.json for request in provider.requests]
+        models = Counter(body["model"] for body in asked)
+
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "too long (context_length_exceeded)" in done.stdout
+        assert sum(models.values()) >= 40
+        assert set(models) == {
+            "gpt-4.1-mini",
+            "gpt-4o",
+            "gpt-4o-mini",
+            "helpdesk-eu",
+            "o4-mini",
+            "text-embedding-3-small",
+        }
+        assert {request.host for request in provider.requests} == {
+            "api.openai.com",
+            "demo.openai.azure.com",
+        }
+        assert any(body.get("logprobs") for body in asked)
+        assert any(body.get("tools") for body in asked)
+        assert sum(body.get("stream_options") == {"include_usage": True} for body in asked) >= 10
+
+    def test_answers_are_the_recorded_ones(self, run: ModuleType) -> None:
+        """The text that goes back is the one that was recorded for the question."""
+        answers = run.read_answers(run.ANSWERS)
+        question, answer = next(iter(answers.items()))
+        script = run.make_script(answers)
+
+        assert script(_make_request(json.loads(question))).text == answer
+        assert script(_make_request("something else")) is None
+
+
+class TestEnvironment:
+    def test_leaves_nothing_of_the_users_settings(self, run: ModuleType, tmp_path: Path) -> None:
+        """Keys, proxies and telemetry settings of the shell do not reach the demonstration."""
+        outside = {
+            "PATH": "/bin",
+            "OPENAI_API_KEY": "secret",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": "http://elsewhere",
+            "NO_PROXY": "*",
+            "CERT_OTEL_DISABLED": "true",
+        }
+        with FakeProvider() as provider:
+            environment = run.make_environment(provider, outside, tmp_path / "r.jsonl")
+            assert environment["http_proxy"] == provider.url
+
+        assert environment["PATH"] == "/bin"
+        assert environment["OPENAI_API_KEY"] == "demo"
+        assert environment["OTEL_SERVICE_NAME"] == "customer-support"
+        assert not {"OTEL_EXPORTER_OTLP_ENDPOINT", "NO_PROXY", "CERT_OTEL_DISABLED"} & set(
+            environment
+        )
+
+
+class TestCheck:
+    def test_holds_for_what_should_be_there(self, run: ModuleType) -> None:
+        """Forty records, one error, several models, every answered call priced."""
+        assert all(holds for _, holds in run.check(_make_records(40)))
+
+    @pytest.mark.parametrize(
+        ("records", "failed"),
+        [
+            (_make_records(20), "21 records, at least 40"),
+            (_make_records(40, status="error"), "2 error, exactly 1"),
+            (_make_records(40, cost=None), "39 of 40 answered calls priced"),
+            ([], "0 models, at least 4"),
+            ([], "0 of 0 answered calls priced"),
+        ],
+    )
+    def test_names_what_does_not_hold(
+        self, run: ModuleType, records: list[dict[str, Any]], failed: str
+    ) -> None:
+        """Each condition fails by itself, with its figure."""
+        assert failed in [text for text, holds in run.check(records) if not holds]
+
+
+class TestRunner:
+    def test_a_failing_step_is_named(self, run: ModuleType) -> None:
+        """With its exit code."""
+        with pytest.raises(run.DemoError, match="the step ended with exit code 3"):
+            run.run_step("the step", [sys.executable, "-c", "raise SystemExit(3)"], os.environ)
+
+    def test_a_missing_program_is_named(
+        self,
+        run: ModuleType,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        """With what installs it; the exit code is 1."""
+        monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+
+        assert run.main(tmp_path / "demo") == 1
+        assert "opentelemetry-instrument is missing" in capsys.readouterr().err
+
+    def test_missing_records_are_named(self, run: ModuleType, tmp_path: Path) -> None:
+        """A run that wrote nothing is no success."""
+        with pytest.raises(run.DemoError, match=r"none\.jsonl was not written"):
+            run.read_records(tmp_path / "none.jsonl")
+
+    def test_runs_from_end_to_end(
+        self, run: ModuleType, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        """Application, records, costs and checks, in less than twenty seconds."""
+        start = time.perf_counter()
+
+        code = run.main(tmp_path / "demo")
+
+        output = capfd.readouterr()
+        assert code == 0, output.err
+        assert "FAILED" not in output.out
+        assert "cert costs" in output.out
+        assert time.perf_counter() - start < 20
