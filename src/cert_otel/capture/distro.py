@@ -7,6 +7,7 @@ setting keeps its meaning. Nothing here changes the environment, which child pro
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
 import sys
@@ -190,9 +191,7 @@ def _journal_processor(path: str) -> BatchSpanProcessor:
 
 
 def _start_full_sdk(version: str | None) -> None:
-    from opentelemetry.sdk._configuration import (  # noqa: PLC0415 - 20 ms
-        _OTelSDKConfigurator,
-    )
+    from opentelemetry.sdk import _configuration  # noqa: PLC0415 - 20 ms
 
     from cert_otel.capture._batch import DrainingBatchSpanProcessor  # noqa: PLC0415 - needs the SDK
     from cert_otel.capture._fingerprint import share_key  # noqa: PLC0415 - only when not disabled
@@ -200,12 +199,13 @@ def _start_full_sdk(version: str | None) -> None:
     exporters = default_exporters(os.environ)
     if JSONL_EXPORTER in exporters.split(","):
         share_key(config.get_config().jsonl)
+    options: dict[str, Any] = {"auto_instrumentation_version": version}
+    initialize: Any = _configuration._initialize_components  # noqa: SLF001 - only looked at
+    if "export_span_processor" in inspect.signature(initialize).parameters:
+        options["export_span_processor"] = DrainingBatchSpanProcessor
+    configurator: Any = _configuration._OTelSDKConfigurator  # noqa: SLF001 - what distributions extend
     with _environment(TRACES_EXPORTER, exporters):
-        configurator: Any = _OTelSDKConfigurator
-        configurator()._configure(  # noqa: SLF001 - what distributions extend
-            auto_instrumentation_version=version,
-            export_span_processor=DrainingBatchSpanProcessor,
-        )
+        configurator()._configure(**options)  # noqa: SLF001 - what distributions extend
 
 
 def default_exporters(environ: Mapping[str, str]) -> str:
