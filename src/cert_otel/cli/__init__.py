@@ -1,0 +1,52 @@
+"""The `cert` command: one module a command, which parses, calls and prints."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Final
+
+from cert_otel.errors import CertOtelError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["main"]
+
+EXIT_UNUSABLE: Final = 2
+"""The command could not do its work: wrong arguments, settings or files."""
+_EXTRA: Final = {"cyclopts": "cli", "rich": "cli", "duckdb": "analysis"}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the `cert` command.
+
+    Args:
+        argv: Without the program's name; `sys.argv` if left out.
+
+    Returns:
+        The exit code: 0 done, 1 done and something needs attention, 2 not done.
+    """
+    try:
+        from cert_otel.cli._app import run  # noqa: PLC0415 - the [cli] extra may be missing
+
+        return run(sys.argv[1:] if argv is None else argv)
+    except ImportError as error:
+        extra = _find_missing_extra(error)
+        if extra is None:
+            raise
+        print(  # noqa: T201 - the command's own output
+            f"cert: this needs the [{extra}] extra: pip install 'cert-otel[{extra}]'",
+            file=sys.stderr,
+        )
+    except CertOtelError as error:
+        print(f"cert: {error}", file=sys.stderr)  # noqa: T201 - the command's own output
+    return EXIT_UNUSABLE
+
+
+def _find_missing_extra(error: BaseException | None) -> str | None:
+    """Return the extra whose module could not be imported, however deep the error wraps it."""
+    while error is not None:
+        if isinstance(error, ModuleNotFoundError) and error.name in _EXTRA:
+            return _EXTRA[error.name]
+        error = error.__cause__
+    return None

@@ -1,0 +1,118 @@
+"""`cert` as a whole: help, wrong arguments, missing extras, a reader that leaves."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cert_otel import __version__
+from cert_otel.cli import main
+
+CERT = str(Path(sys.executable).parent / "cert")
+
+
+class TestHelp:
+    """Each command says what it does and shows an example."""
+
+    def test_lists_the_commands(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """`cert --help` names every command with one sentence."""
+        assert main(["--help"]) == 0
+
+        shown = capsys.readouterr().out
+        for command in ("costs", "doctor", "version"):
+            assert command in shown
+
+    @pytest.mark.parametrize("command", ["costs", "doctor", "version"])
+    def test_has_an_example(self, command: str, capsys: pytest.CaptureFixture[str]) -> None:
+        """`cert COMMAND --help` contains a call that can be copied."""
+        assert main([command, "--help"]) == 0
+
+        shown = capsys.readouterr().out
+        assert "Example" in shown
+        assert f"cert {command}" in shown
+
+
+class TestWrongArguments:
+    """What cannot be understood is said on stderr, with exit code 2."""
+
+    @pytest.mark.parametrize(
+        "argv", [["unknown"], ["version", "--format", "xml"], ["doctor", "--nope"]]
+    )
+    def test_exits_with_2(self, argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+        """Nothing is printed on stdout, and no traceback."""
+        assert main(argv) == 2
+
+        printed = capsys.readouterr()
+        assert printed.out == ""
+        assert "Traceback" not in printed.err
+        assert printed.err != ""
+
+
+class TestVersion:
+    """`cert version`."""
+
+    def test_prints_json_for_machines(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """The version of the package and of the price table are in it."""
+        assert main(["version", "--format", "json"]) == 0
+
+        shown = capsys.readouterr().out
+        assert f'"cert-otel": "{__version__}"' in shown
+        assert '"prices": "genai-prices-' in shown
+
+    def test_prints_lines_for_people(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """One line each."""
+        assert main(["version"]) == 0
+
+        assert len(capsys.readouterr().out.splitlines()) == 5
+
+
+class TestProcess:
+    """The installed programs."""
+
+    @pytest.mark.parametrize("name", ["cert", "cert-otel"])
+    def test_runs_under_both_names(self, name: str) -> None:
+        """`cert` and `cert-otel` are one program."""
+        program = str(Path(CERT).with_name(name))
+        done = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
+
+        assert done.stdout.strip() == __version__
+
+    def test_a_reader_that_leaves_is_no_error(self) -> None:
+        """`cert … | head -0` ends without a traceback."""
+        done = subprocess.run(
+            ["bash", "-c", f"{CERT} version | true; exit ${{PIPESTATUS[0]}}"],  # noqa: S607
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+        assert done.stderr == ""
+
+    @pytest.mark.parametrize(
+        ("module", "command", "extra"),
+        [("cyclopts", "version", "cli"), ("duckdb", "costs", "analysis")],
+    )
+    def test_names_the_extra_that_is_missing(
+        self, module: str, command: str, extra: str, tmp_path: Path
+    ) -> None:
+        """Without its libraries a command prints the one line that installs them."""
+        journal = tmp_path / "production.jsonl"
+        journal.write_text("{}\n")
+        code = (
+            f"import sys; sys.modules[{module!r}] = None\n"
+            f"from cert_otel.cli import main; sys.exit(main([{command!r}]))"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=tmp_path,
+        )
+
+        assert done.returncode == 2
+        assert f"pip install 'cert-otel[{extra}]'" in done.stderr
+        assert "Traceback" not in done.stderr
