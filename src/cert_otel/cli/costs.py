@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
@@ -119,10 +120,10 @@ def _breakdown(rows: list[CostRow], by: By) -> Table:
     headers = ("calls", "cost", "share", "prompt", "completion")
     for name in (*headers, "unpriced") if any_unpriced else headers:
         table.add_column(name, justify="right", no_wrap=True)
-    several = len({row.get("platform") for row in rows}) > 1
+    seen = Counter(row.get("model") for row in rows)
     for row in rows:
         cells = [
-            escape(_label(row, by, with_platform=several)),
+            escape(_label(row, by, with_platform=seen[row.get("model")] > 1)),
             f"{row['records']:,}",
             format_cost(row["cost"], row["currency"]),
             _MISSING if row["share"] is None else f"{row['share']:.1%}",
@@ -149,14 +150,14 @@ def _footer(summary: CostSummary) -> Iterator[str]:
         yield ""
     if summary["unpriced"]:
         calls = _count(summary["unpriced"], "call")
-        yield f"{calls} without a price: unknown model or host; in no amount above"
+        yield f"{calls} without a cost: no usage, or a model or host without a price"
     if summary["folded"]:
         yield f"{_count(summary['folded'], 'line')} folded: the same call seen more than once"
     errors = summary["errors"]
     if errors["records"]:
         kinds = ", ".join(
-            f"{e['error_type'] or 'unknown'} ×{e['records']}" for e in errors["by_type"]
-        )  # noqa: RUF001 - a multiplication sign
+            f"{one['error_type'] or 'unknown'} ({one['records']})" for one in errors["by_type"]
+        )
         yield f"{_count(errors['records'], 'call')} failed: {escape(kinds)}"
     yield from _unreadable(summary)
 
