@@ -1,0 +1,45 @@
+"""Records on disk, plain: what writes the journal and what reads it back.
+
+`JSONLSpanExporter` is the exporter `cert_jsonl`; `read_journal` is the way back, and `resolve`
+its pure part. docs/record.md describes the files, the fields and the rules by which lines
+become calls.
+"""
+
+from cert_otel.journal._exporter import JSONLSpanExporter
+from cert_otel.journal._identity import (
+    fold,
+    join_evaluations,
+    mark_duplicates,
+    resolve,
+    spread_context,
+)
+from cert_otel.journal._reader import (
+    FileReport,
+    Journal,
+    Line,
+    decode_line,
+    find_journal_files,
+    get_scores_path,
+    read_journal,
+    read_lines,
+)
+from cert_otel.journal._writer import Appended, JSONLWriter
+
+__all__ = [
+    "Appended",
+    "FileReport",
+    "JSONLSpanExporter",
+    "JSONLWriter",
+    "Journal",
+    "Line",
+    "decode_line",
+    "find_journal_files",
+    "fold",
+    "get_scores_path",
+    "join_evaluations",
+    "mark_duplicates",
+    "read_journal",
+    "read_lines",
+    "resolve",
+    "spread_context",
+]
