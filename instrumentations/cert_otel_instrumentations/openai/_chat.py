@@ -6,13 +6,24 @@ from typing import TYPE_CHECKING, Any
 
 from cert_otel import semconv
 from cert_otel.capture import clean_tree
-from cert_otel_instrumentations.openai._fields import get, get_list, get_text
+from cert_otel_instrumentations.openai._fields import (
+    as_index,
+    as_list,
+    as_text,
+    fields_of,
+    get,
+    get_list,
+    get_text,
+    pluck,
+)
 from cert_otel_instrumentations.openai._messages import (
     input_message,
     output_message,
     prompt_texts,
 )
 from cert_otel_instrumentations.openai._parameters import (
+    read_error,
+    read_identity,
     read_output_type,
     read_parameters,
     read_reasoning,
@@ -21,6 +32,8 @@ from cert_otel_instrumentations.openai._parameters import (
 from cert_otel_instrumentations.openai._usage import read_provider_cost, read_usage
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from cert_otel.capture import Call
     from cert_otel.records import Kind
 
@@ -46,15 +59,17 @@ class ChatEndpoint:
 
     def read_reply(self, call: Call, reply: Any) -> None:
         """Read a chat completion."""
-        call.response_id = get_text(reply, "id")
-        call.response_model = get_text(reply, "model")
-        read_service(call, reply)
-        usage = get(reply, "usage")
+        fields = fields_of(reply)
+        read_identity(call, fields)
+        usage = fields.get("usage")
         call.usage = read_usage(usage)
         call.provider_cost = read_provider_cost(usage)
-        choices = get_list(reply, "choices")
-        call.finish_reasons = [get_text(choice, "finish_reason") or "error" for choice in choices]
-        call.logprobs = [value for choice in choices for value in _choice_logprobs(choice)]
+        choices = as_list(fields.get("choices"))
+        known = [fields_of(choice) for choice in choices]
+        call.finish_reasons = [as_text(choice.get("finish_reason")) or "error" for choice in known]
+        call.logprobs = [
+            value for choice in known for value in _choice_logprobs(choice.get("logprobs"))
+        ]
         if call.captures_content:
             call.output_messages = [output_message(choice) for choice in choices]
 
@@ -63,12 +78,11 @@ class ChatEndpoint:
         return ChatStream(call)
 
 
-def _choice_logprobs(choice: Any) -> list[float | None]:
-    logprobs = get(choice, "logprobs")
+def _choice_logprobs(logprobs: Any) -> list[float | None]:
     if logprobs is None:
         return []
-    tokens = get_list(logprobs, "content") + get_list(logprobs, "refusal")
-    return [get(token, "logprob") for token in tokens]
+    fields = fields_of(logprobs)
+    return pluck(fields.get("content"), "logprob") + pluck(fields.get("refusal"), "logprob")
 
 
 class _ChoiceText:
@@ -96,7 +110,7 @@ class _ChoiceText:
 
     def _add_tool_call(self, delta: Any) -> None:
         call = self.tool_calls.setdefault(
-            get(delta, "index"), {"id": None, "function": {"name": None, "arguments": ""}}
+            as_index(get(delta, "index")), {"id": None, "function": {"name": None, "arguments": ""}}
         )
         function = get(delta, "function")
         call["id"] = get_text(delta, "id") or call["id"]
@@ -132,30 +146,31 @@ class ChatStream:
     def read(self, chunk: Any) -> None:
         """Take identity, finish reason, usage, logprobs and, where captured, text."""
         call = self._call
+        fields = fields_of(chunk)
         if call.response_id is None:
-            call.response_id = get_text(chunk, "id")
-            call.response_model = get_text(chunk, "model")
-            read_service(call, chunk)
-        usage = get(chunk, "usage")
+            read_identity(call, fields)
+        read_error(call, fields)
+        usage = fields.get("usage")
         if usage is not None:
             self._usage = usage
-            read_service(call, chunk)
-        for choice in get(chunk, "choices") or ():
-            self._read_choice(choice)
+            read_service(call, fields)
+        for choice in as_list(fields.get("choices")):
+            self._read_choice(fields_of(choice))
 
-    def _read_choice(self, choice: Any) -> None:
+    def _read_choice(self, choice: Mapping[str, Any]) -> None:
         # Some servers leave the index out: their one choice is then the choice.
-        index = get(choice, "index")
+        index = as_index(choice.get("index"))
         known = self._choices.get(index)
         if known is None:
             known = self._choices[index] = _ChoiceText()
-        finish_reason = get(choice, "finish_reason")
+        finish_reason = as_text(choice.get("finish_reason"))
         if finish_reason is not None:
             known.finish_reason = finish_reason
-        if get(choice, "logprobs") is not None:
-            self._logprobs.extend(_choice_logprobs(choice))
+        logprobs = choice.get("logprobs")
+        if logprobs is not None:
+            self._logprobs.extend(_choice_logprobs(logprobs))
         if self._captures:
-            known.add(get(choice, "delta"))
+            known.add(choice.get("delta"))
 
     def close(self) -> None:
         """Hand over what came, also of a stream that ended early."""

@@ -6,8 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 from cert_otel import semconv
 from cert_otel.capture import text_part
-from cert_otel_instrumentations.openai._fields import get, get_list, get_text
-from cert_otel_instrumentations.openai._parameters import read_parameters, read_service
+from cert_otel_instrumentations.openai._fields import (
+    as_index,
+    as_list,
+    fields_of,
+    get,
+    get_list,
+    get_text,
+)
+from cert_otel_instrumentations.openai._parameters import (
+    read_error,
+    read_identity,
+    read_parameters,
+)
 from cert_otel_instrumentations.openai._usage import read_provider_cost, read_usage
 
 if TYPE_CHECKING:
@@ -34,9 +45,7 @@ class CompletionsEndpoint:
 
     def read_reply(self, call: Call, reply: Any) -> None:
         """Read a completion."""
-        call.response_id = get_text(reply, "id")
-        call.response_model = get_text(reply, "model")
-        read_service(call, reply)
+        read_identity(call, fields_of(reply))
         usage = get(reply, "usage")
         call.usage = read_usage(usage)
         call.provider_cost = read_provider_cost(usage)
@@ -78,18 +87,18 @@ class CompletionStream:
     def read(self, chunk: Any) -> None:
         """Take identity, finish reason, usage, logprobs and, where captured, text."""
         call = self._call
+        fields = fields_of(chunk)
         if call.response_id is None:
-            call.response_id = get_text(chunk, "id")
-            call.response_model = get_text(chunk, "model")
-            read_service(call, chunk)
-        usage = get(chunk, "usage")
+            read_identity(call, fields)
+        read_error(call, fields)
+        usage = fields.get("usage")
         if usage is not None:
             self._usage = usage
-        for choice in get_list(chunk, "choices"):
+        for choice in as_list(fields.get("choices")):
             self._read_choice(choice)
 
     def _read_choice(self, choice: Any) -> None:
-        index = get(choice, "index")
+        index = as_index(get(choice, "index"))
         if (reason := get_text(choice, "finish_reason")) is not None:
             self._finish_reasons[index] = reason
         self._logprobs.extend(_token_logprobs(choice))

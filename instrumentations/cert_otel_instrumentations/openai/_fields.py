@@ -2,7 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_MAX_COUNT: Final = 2**53
+"""From here on a float, which prices and metrics work with, does not hold each integer."""
+_NOTHING: Final[Mapping[str, Any]] = {}
+
+
+def fields_of(value: Any) -> Mapping[str, Any]:
+    """Return the fields of an SDK object or of a dictionary; none of anything else.
+
+    For what is read at every call: asking a pydantic object for a field that it does not have
+    takes 2.5 µs, its dictionary 0.03 µs.
+    """
+    if isinstance(value, dict):
+        return value
+    own: Mapping[str, Any] = getattr(value, "__dict__", _NOTHING)
+    extra = getattr(value, "__pydantic_extra__", None) if own else None
+    return {**extra, **own} if extra else own
 
 
 def get(value: Any, name: str) -> Any:
@@ -12,21 +33,46 @@ def get(value: Any, name: str) -> Any:
     return getattr(value, name, None)
 
 
+def as_text(value: Any) -> str | None:
+    """Return a value that is a non-empty text, else `None`."""
+    return value if isinstance(value, str) and value else None
+
+
+def as_list(value: Any) -> list[Any]:
+    """Return a value that is a list or a tuple, else an empty list; nothing is drained."""
+    return list(value) if isinstance(value, (list, tuple)) else []
+
+
+def as_count(value: Any) -> int | None:
+    """Return a value that can be a token count, else `None`."""
+    return value if type(value) is int and 0 <= value < _MAX_COUNT else None
+
+
+def as_index(value: Any) -> int | None:
+    """Return a value that is a position; servers of one choice may leave it out."""
+    return value if isinstance(value, int) else None
+
+
 def get_text(value: Any, name: str) -> str | None:
     """Return a field that is a non-empty text, else `None`."""
-    text = get(value, name)
-    return text if isinstance(text, str) and text else None
+    return as_text(get(value, name))
 
 
 def get_list(value: Any, name: str) -> list[Any]:
     """Return a field that is a list or a tuple, else an empty list; nothing is drained."""
-    items = get(value, name)
-    return list(items) if isinstance(items, (list, tuple)) else []
+    return as_list(get(value, name))
 
 
 def get_count(value: Any, name: str) -> int | None:
     """Return a field that is a token count, else `None`."""
-    count = get(value, name)
-    if isinstance(count, bool) or not isinstance(count, int) or count < 0:
-        return None
-    return count
+    return as_count(get(value, name))
+
+
+def pluck(items: Any, name: str) -> list[Any]:
+    """Return one field of each item of a list, `None` where an item does not have it."""
+    if not isinstance(items, (list, tuple)):
+        return []
+    try:
+        return list(map(attrgetter(name), items))
+    except AttributeError:  # decoded JSON
+        return [get(item, name) for item in items]

@@ -16,24 +16,17 @@ _WITHOUT_LOGPROBS: Final = ("o1", "o3", "o4", "gpt-5")
 """Reasoning models refuse the parameter."""
 
 
-def with_logprobs(
-    endpoint: Endpoint, options: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Return the arguments of a request, with logprobs asked for where the model has them.
-
-    The application's own options are copied, never changed.
-    """
+def with_logprobs(options: Any, endpoint: Endpoint) -> Any:
+    """Return the options of a request, with logprobs asked for where the model has them."""
     body = options.json_data
     if not isinstance(body, dict) or str(body.get("model")).startswith(_WITHOUT_LOGPROBS):
-        return args, kwargs
+        return options
     if isinstance(endpoint, ChatEndpoint) and "logprobs" not in body:
         body = {**body, "logprobs": True}
     elif isinstance(endpoint, ResponsesEndpoint) and INCLUDE not in (body.get("include") or ()):
         body = {**body, "include": [*(body.get("include") or ()), INCLUDE]}
     else:
-        return args, kwargs
+        return options
     asking = copy.copy(options)
     asking.json_data = body
-    if len(args) > 1:
-        return (args[0], asking, *args[2:]), kwargs
-    return args, {**kwargs, "options": asking}
+    return asking

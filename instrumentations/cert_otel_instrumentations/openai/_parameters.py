@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from cert_otel import semconv
-from cert_otel_instrumentations.openai._fields import get, get_text
+from cert_otel.capture import clean_tree
+from cert_otel_instrumentations.openai._fields import as_list, as_text, get, get_text
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from cert_otel.capture import Call
 
 _NUMBERS: Final = (
@@ -20,6 +23,8 @@ _NUMBERS: Final = (
     ("max_output_tokens", semconv.REQUEST_MAX_TOKENS, int),
     ("seed", semconv.REQUEST_SEED, int),
 )
+_HUGE: Final = 2**63
+"""Beyond it no exporter can send an integer; false of NaN and the infinities as well."""
 _OUTPUT_TYPES: Final = {"json_object": "json", "json_schema": "json", "text": "text"}
 
 
@@ -28,16 +33,15 @@ def read_parameters(call: Call, request: dict[str, Any]) -> None:
     attributes = call.attributes
     for name, attribute, kind in _NUMBERS:
         value = request.get(name)
-        if value is not None and isinstance(value, (int, float)) and not isinstance(value, bool):
+        if value is not None and type(value) in (int, float) and -_HUGE < value < _HUGE:
             attributes[attribute] = kind(value)
     count = request.get("n")
     if isinstance(count, int) and count > 1:
         attributes[semconv.REQUEST_CHOICE_COUNT] = count
     stop = request.get("stop")
-    if isinstance(stop, str):
-        attributes[semconv.REQUEST_STOP_SEQUENCES] = [stop]
-    elif isinstance(stop, list):
-        attributes[semconv.REQUEST_STOP_SEQUENCES] = [str(item) for item in stop]
+    stops = [stop] if isinstance(stop, str) else as_list(stop)
+    if stops:
+        attributes[semconv.REQUEST_STOP_SEQUENCES] = clean_tree([str(item) for item in stops])
     tier = request.get("service_tier")
     if isinstance(tier, str) and tier != "auto":
         attributes[semconv.OPENAI_REQUEST_SERVICE_TIER] = tier
@@ -57,11 +61,26 @@ def read_output_type(call: Call, response_format: Any) -> None:
         call.attributes[semconv.OUTPUT_TYPE] = kind
 
 
-def read_service(call: Call, reply: Any) -> None:
+def read_identity(call: Call, fields: Mapping[str, Any]) -> None:
+    """Set which reply it is, and which model, tier and build answered."""
+    call.response_id = as_text(fields.get("id"))
+    call.response_model = as_text(fields.get("model"))
+    read_service(call, fields)
+
+
+def read_error(call: Call, fields: Mapping[str, Any]) -> None:
+    """Set the error that an event reports in place of a chunk."""
+    error = fields.get("error")
+    if error:
+        call.error_type = get_text(error, "code") or get_text(error, "type") or "error"
+
+
+def read_service(call: Call, fields: Mapping[str, Any]) -> None:
     """Set which tier and which build answered."""
-    tier = get_text(reply, "service_tier")
+    tier = as_text(fields.get("service_tier"))
     if tier is not None:
         call.service_tier = tier
         call.attributes[semconv.OPENAI_RESPONSE_SERVICE_TIER] = tier
-    if (fingerprint := get_text(reply, "system_fingerprint")) is not None:
+    fingerprint = as_text(fields.get("system_fingerprint"))
+    if fingerprint is not None:
         call.attributes[semconv.OPENAI_RESPONSE_SYSTEM_FINGERPRINT] = fingerprint

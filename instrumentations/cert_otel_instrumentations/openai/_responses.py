@@ -12,13 +12,13 @@ from cert_otel.capture import (
     tool_call_part,
     tool_response_part,
 )
-from cert_otel_instrumentations.openai._fields import get, get_list, get_text
+from cert_otel_instrumentations.openai._fields import fields_of, get, get_list, get_text, pluck
 from cert_otel_instrumentations.openai._messages import content_part, prompt_texts
 from cert_otel_instrumentations.openai._parameters import (
+    read_identity,
     read_output_type,
     read_parameters,
     read_reasoning,
-    read_service,
 )
 from cert_otel_instrumentations.openai._usage import read_provider_cost, read_usage
 
@@ -66,9 +66,7 @@ class ResponsesEndpoint:
 
     def read_reply(self, call: Call, reply: Any) -> None:
         """Read a response object, complete or not."""
-        call.response_id = get_text(reply, "id")
-        call.response_model = get_text(reply, "model")
-        read_service(call, reply)
+        read_identity(call, fields_of(reply))
         usage = get(reply, "usage")
         call.usage = read_usage(usage)
         call.provider_cost = read_provider_cost(usage)
@@ -103,9 +101,9 @@ class ResponsesEndpoint:
 
 def _item_logprobs(item: Any) -> list[Any]:
     return [
-        get(token, "logprob")
+        value
         for content in get_list(item, "content")
-        for token in get_list(content, "logprobs")
+        for value in pluck(get(content, "logprobs"), "logprob")
     ]
 
 
@@ -152,7 +150,7 @@ class ResponseStream:
 
     def read(self, chunk: Any) -> None:
         """Take a delta where content is captured, and the response where an event has it."""
-        kind = get(chunk, "type")
+        kind = get_text(chunk, "type")
         if kind == "response.output_text.delta":
             if self._call.captures_content:
                 self._text.append(get_text(chunk, "delta") or "")

@@ -5,10 +5,13 @@ Input counts include what came from the cache, in every endpoint, so nothing is 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from cert_otel.records import Usage
-from cert_otel_instrumentations.openai._fields import get, get_count
+from cert_otel_instrumentations.openai._fields import as_count, fields_of
+
+_MAX_COST: Final = 1e9
+"""USD. A larger one, the infinities and NaN are no cost of a call."""
 
 
 def read_usage(usage: Any) -> Usage | None:
@@ -17,35 +20,35 @@ def read_usage(usage: Any) -> Usage | None:
     Returns:
         `None` when no token count is in it.
     """
-    if usage is None:
-        return None
-    input_tokens = get_count(usage, "prompt_tokens")
-    output_tokens = get_count(usage, "completion_tokens")
-    inputs = get(usage, "prompt_tokens_details")
-    outputs = get(usage, "completion_tokens_details")
+    fields = fields_of(usage)
+    input_tokens = as_count(fields.get("prompt_tokens"))
+    output_tokens = as_count(fields.get("completion_tokens"))
+    inputs = fields.get("prompt_tokens_details")
+    outputs = fields.get("completion_tokens_details")
     if input_tokens is None and output_tokens is None:
-        input_tokens = get_count(usage, "input_tokens")
-        output_tokens = get_count(usage, "output_tokens")
-        inputs = get(usage, "input_tokens_details") or get(usage, "input_token_details")
-        outputs = get(usage, "output_tokens_details") or get(usage, "output_token_details")
+        input_tokens = as_count(fields.get("input_tokens"))
+        output_tokens = as_count(fields.get("output_tokens"))
+        inputs = fields.get("input_tokens_details") or fields.get("input_token_details")
+        outputs = fields.get("output_tokens_details") or fields.get("output_token_details")
     if input_tokens is None and output_tokens is None:
         return None
+    inputs, outputs = fields_of(inputs), fields_of(outputs)
     return Usage(
         input_tokens=input_tokens,
         output_tokens=output_tokens,
-        cache_read_tokens=get_count(inputs, "cached_tokens"),
-        cache_write_tokens=get_count(inputs, "cache_write_tokens"),
-        reasoning_tokens=get_count(outputs, "reasoning_tokens"),
-        input_audio_tokens=get_count(inputs, "audio_tokens"),
-        output_audio_tokens=get_count(outputs, "audio_tokens"),
-        input_image_tokens=get_count(inputs, "image_tokens"),
-        output_image_tokens=get_count(outputs, "image_tokens"),
+        cache_read_tokens=as_count(inputs.get("cached_tokens")),
+        cache_write_tokens=as_count(inputs.get("cache_write_tokens")),
+        reasoning_tokens=as_count(outputs.get("reasoning_tokens")),
+        input_audio_tokens=as_count(inputs.get("audio_tokens")),
+        output_audio_tokens=as_count(outputs.get("audio_tokens")),
+        input_image_tokens=as_count(inputs.get("image_tokens")),
+        output_image_tokens=as_count(outputs.get("image_tokens")),
     )
 
 
 def read_provider_cost(usage: Any) -> float | None:
     """Read the cost that some routers (OpenRouter) put into the usage, USD."""
-    cost = get(usage, "cost")
-    if isinstance(cost, bool) or not isinstance(cost, (int, float)) or cost < 0:
+    cost = fields_of(usage).get("cost")
+    if isinstance(cost, bool) or not isinstance(cost, (int, float)):
         return None
-    return float(cost)
+    return float(cost) if 0 <= cost < _MAX_COST else None

@@ -1,64 +1,101 @@
-"""Usage, cost and logprobs as span attributes: pure functions from struct to names."""
+"""Usage, cost and logprobs as span attributes: from struct to names."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import math
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Final
 
 from cert_otel import config, semconv
+from cert_otel.capture._content import exportable, exportable_tree
 
 if TYPE_CHECKING:
     from cert_otel.capture._logprobs import LogprobStats
     from cert_otel.records import Cost, Usage
 
 
+_INT32: Final = 2**31
+"""Every exporter can send an integer below; of a larger one it is asked."""
+_read_counts: Final = attrgetter(
+    "input_tokens",
+    "output_tokens",
+    "cache_read_tokens",
+    "reasoning_tokens",
+    "input_audio_tokens",
+    "output_audio_tokens",
+    "input_image_tokens",
+    "output_image_tokens",
+)
+_COUNT_NAMES: Final = (
+    semconv.USAGE_INPUT_TOKENS,
+    semconv.USAGE_OUTPUT_TOKENS,
+    semconv.USAGE_CACHE_READ_TOKENS,
+    semconv.USAGE_REASONING_TOKENS,
+    semconv.USAGE_AUDIO_INPUT_TOKENS,
+    semconv.USAGE_AUDIO_OUTPUT_TOKENS,
+    semconv.USAGE_IMAGE_INPUT_TOKENS,
+    semconv.USAGE_IMAGE_OUTPUT_TOKENS,
+)
+_read_parts: Final = attrgetter("input", "output", "cache_read", "cache_write", "pricing_version")
+_PART_NAMES: Final = (
+    semconv.COST_INPUT,
+    semconv.COST_OUTPUT,
+    semconv.COST_CACHE_READ,
+    semconv.COST_CACHE_WRITE,
+    semconv.COST_PRICING_VERSION,
+)
+
+
 def add_usage(attributes: dict[str, Any], usage: Usage) -> None:
     """Add the tokens that were reported."""
-    for name, count in (
-        (semconv.USAGE_INPUT_TOKENS, usage.input_tokens),
-        (semconv.USAGE_OUTPUT_TOKENS, usage.output_tokens),
-        (semconv.USAGE_CACHE_READ_TOKENS, usage.cache_read_tokens),
-        (semconv.USAGE_REASONING_TOKENS, usage.reasoning_tokens),
-        (semconv.USAGE_AUDIO_INPUT_TOKENS, usage.input_audio_tokens),
-        (semconv.USAGE_AUDIO_OUTPUT_TOKENS, usage.output_audio_tokens),
-        (semconv.USAGE_IMAGE_INPUT_TOKENS, usage.input_image_tokens),
-        (semconv.USAGE_IMAGE_OUTPUT_TOKENS, usage.output_image_tokens),
-    ):
-        if count is not None:
-            attributes[name] = count  # noqa: PERF403 - into a dictionary that is there
+    _add_known(attributes, _COUNT_NAMES, _read_counts(usage))
     if usage.cache_write_tokens is not None:
         for name in semconv.PROFILES[config.get_config().semconv].cache_write_tokens:
             attributes[name] = usage.cache_write_tokens
 
 
-def cost_attributes(cost: Cost) -> dict[str, Any]:
-    """Return a cost as attributes, under our names and the aliases that were asked for."""
-    attributes: dict[str, Any] = {
-        semconv.COST_AMOUNT: cost.amount,
-        semconv.COST_CURRENCY: cost.currency,
-        semconv.COST_SOURCE: cost.source,
-        semconv.COST_PARTIAL: cost.partial,
-    }
-    for name, part in (
-        (semconv.COST_INPUT, cost.input),
-        (semconv.COST_OUTPUT, cost.output),
-        (semconv.COST_CACHE_READ, cost.cache_read),
-        (semconv.COST_CACHE_WRITE, cost.cache_write),
-        (semconv.COST_PRICING_VERSION, cost.pricing_version),
-    ):
-        if part is not None:
-            attributes[name] = part  # noqa: PERF403 - into a dictionary that is there
+def add_cost(attributes: dict[str, Any], cost: Cost) -> None:
+    """Add a cost, under our names and the aliases that were asked for."""
+    attributes[semconv.COST_AMOUNT] = cost.amount
+    attributes[semconv.COST_CURRENCY] = cost.currency
+    attributes[semconv.COST_SOURCE] = cost.source
+    attributes[semconv.COST_PARTIAL] = cost.partial
+    _add_known(attributes, _PART_NAMES, _read_parts(cost))
     for alias in config.get_config().cost_aliases:
         attributes[alias] = cost.amount
-    return attributes
 
 
-def logprob_attributes(stats: LogprobStats) -> dict[str, Any]:
-    """Return perplexity and what it was computed from."""
-    return {
-        semconv.PERPLEXITY: stats.perplexity,
-        semconv.LOGPROB_MEAN: stats.mean,
-        semconv.LOGPROB_MIN: stats.minimum,
-        semconv.LOGPROB_SUM: stats.total,
-        semconv.LOGPROB_TOKEN_COUNT: stats.token_count,
-        semconv.LOGPROB_SOURCE: "provider",
-    }
+def add_logprobs(attributes: dict[str, Any], stats: LogprobStats) -> None:
+    """Add perplexity and what it was computed from."""
+    if stats.perplexity is not None:
+        attributes[semconv.PERPLEXITY] = stats.perplexity
+    attributes[semconv.LOGPROB_MEAN] = stats.mean
+    attributes[semconv.LOGPROB_MIN] = stats.minimum
+    attributes[semconv.LOGPROB_SUM] = stats.total
+    attributes[semconv.LOGPROB_TOKEN_COUNT] = stats.token_count
+    attributes[semconv.LOGPROB_SOURCE] = "provider"
+
+
+def make_exportable(attributes: dict[str, Any]) -> None:
+    """Replace, or take out, what some exporter cannot send."""
+    doubtful = [name for name, value in attributes.items() if not _is_plain(value)]
+    for name in doubtful:
+        value = attributes.pop(name)
+        safe = exportable_tree(value) if isinstance(value, (list, tuple)) else exportable(value)
+        if safe is not None:
+            attributes[name] = safe
+
+
+def _is_plain(value: Any) -> bool:
+    kind = type(value)
+    if kind is str:
+        return bool(value.isascii())
+    if kind is int:
+        return -_INT32 < value < _INT32
+    return kind is bool or (kind is float and -math.inf < value < math.inf)
+
+
+def _add_known(attributes: dict[str, Any], names: tuple[str, ...], values: tuple[Any, ...]) -> None:
+    for name, value in zip(names, values, strict=True):
+        if value is not None:
+            attributes[name] = value  # noqa: PERF403 - into a dictionary that is there

@@ -7,6 +7,7 @@ guard, so that what goes wrong here is counted and the application sees nothing.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -23,16 +24,22 @@ from opentelemetry.trace import (
 from cert_otel import config, semconv
 from cert_otel.capture import _duplicates, _finalisers, _guard
 from cert_otel.capture._ambient import NOTHING, Ambient, ambient_attributes, get_ambient
-from cert_otel.capture._attributes import add_usage, cost_attributes, logprob_attributes
-from cert_otel.capture._content import get_cleaner, to_json
+from cert_otel.capture._attributes import add_cost, add_logprobs, add_usage, make_exportable
+from cert_otel.capture._content import (
+    exportable_tree,
+    get_cleaner,
+    make_encodable,
+    to_json,
+)
 from cert_otel.capture._fingerprint import fingerprint_prompt, pseudonymise
+from cert_otel.capture._guard import attempt
 from cert_otel.capture._logprobs import LogprobStats, summarise_logprobs
 from cert_otel.capture._providers import AZURE_PRICE_ID
 from cert_otel.pricing import price_call
 from cert_otel.records import Cost
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from contextvars import Token
 
     from opentelemetry.context import Context
@@ -136,7 +143,7 @@ class Call:
         self._telemetry = telemetry
         self.endpoint = endpoint
         self.target = target
-        self.request_model = model
+        self.request_model = None if model is None else make_encodable(model)
         self.stream = stream
         self.kind: Kind | None = endpoint.kind
         """May be changed by the readers until the call ends."""
@@ -155,7 +162,7 @@ class Call:
         self.response_model: str | None = None
         self.finish_reasons: list[str] | None = None
         self.usage: Usage | None = None
-        self.logprobs: Iterable[float | None] | None = None
+        self.logprobs: Sequence[Any] | None = None
         self.service_tier: str | None = None
         """The tier that the provider says it used."""
         self.provider_cost: float | None = None
@@ -246,6 +253,16 @@ class Call:
         """Undo `attach`, in the same thread or task."""
         otel_context.detach(token)
 
+    def drop(self, token: Token[Context]) -> None:
+        """Undo `attach` and leave the call: the coroutine that worked for it was thrown away.
+
+        That happens in whatever frame and context the garbage collector or a closing event
+        loop is in, so nothing is ended here, and a token of another context is let go.
+        """
+        with contextlib.suppress(ValueError):
+            token.var.reset(token)
+        _finalisers.leave(self)
+
     def open_stream(self) -> None:
         """Prepare for chunks."""
         _finalisers.drain_at_exit()
@@ -276,11 +293,16 @@ class Call:
         if self.finished:
             return
         if reply is not None:
-            try:
-                self.endpoint.read_reply(self, reply)
-            except Exception as error:  # noqa: BLE001 - the guard
-                _guard.report("read_reply", error)
-        self._finish("completed" if self.stream else None)
+            self.read_reply(reply)
+        outcome: StreamOutcome | None = None
+        if self.stream:
+            outcome = "completed" if self.error_type is None else "error"
+        self._finish(outcome)
+
+    def read_reply(self, reply: Any) -> None:
+        """Take a complete reply into account, of a call that may fail all the same."""
+        if not self.finished:
+            attempt("read_reply", self.endpoint.read_reply, self, reply)
 
     def fail(self, error: BaseException) -> None:
         """End the call with the exception that the application is about to see."""
@@ -321,36 +343,29 @@ class Call:
     def _finish(self, outcome: StreamOutcome | None, *, end_ns: int | None = None) -> None:
         self.finished = True
         self._end_ns = end_ns or time.time_ns()
-        try:
-            self._close_reader()
-            self._record(outcome)
-        except Exception as error:  # noqa: BLE001 - the guard
-            _guard.report("finish", error)
-        try:
-            if not self._foreign and self._inference_data is None:
-                self.span.end(self._end_ns)
-        except Exception as error:  # noqa: BLE001 - the guard
-            _guard.report("end", error)
-        self.reader = None
-
-    def _close_reader(self) -> None:
-        if self.reader is None:
-            return
-        try:
-            self.reader.close()
-        except Exception as error:  # noqa: BLE001 - the guard
-            _guard.report("close_reader", error)
+        if self.reader is not None:
+            attempt("close_reader", self.reader.close)
+            self.reader = None
+        attempt("finish", self._record, outcome)
+        if not self._foreign and self._inference_data is None:
+            attempt("end", self.span.end, self._end_ns)
 
     def _record(self, outcome: StreamOutcome | None) -> None:
         instruments = self._telemetry.instruments
         if not self.is_recording and instruments is None:
             return
-        cost = self._price(outcome)
-        stats = summarise_logprobs(self.logprobs) if self.logprobs is not None else None
+        if self.response_model is not None:
+            self.response_model = make_encodable(self.response_model)
+        cost = attempt("price", self._price, outcome)
+        stats = (
+            None
+            if self.logprobs is None
+            else attempt("logprobs", summarise_logprobs, self.logprobs)
+        )
         if self.is_recording:
-            self._write_span(outcome, cost, stats)
+            attempt("write_span", self._write_span, outcome, cost, stats)
         if instruments is not None:
-            self._write_metrics(instruments, cost, stats)
+            attempt("write_metrics", self._write_metrics, instruments, cost, stats)
 
     def _price(self, outcome: StreamOutcome | None) -> Cost | None:
         ambient = self._ambient
@@ -390,34 +405,51 @@ class Call:
         cost: Cost | None,
         stats: LogprobStats | None,
     ) -> None:
-        ours = cost_attributes(cost) if cost is not None else {}
-        if stats is not None:
-            ours |= logprob_attributes(stats)
-        if outcome is not None:
-            ours |= self._stream_attributes(outcome)
-        if self._ambient is not NOTHING:
-            with_content = config.get_config().capture_content
-            ours |= ambient_attributes(self._ambient, with_content=with_content)
         if self._inference_data is not None:
-            if semconv.PROMPT_FINGERPRINT in self.attributes:
-                ours[semconv.PROMPT_FINGERPRINT] = self.attributes[semconv.PROMPT_FINGERPRINT]
+            ours = self._fingerprint_alone()
+            self._add_ours(ours, outcome, cost, stats)
+            make_exportable(ours)
             _duplicates.enrich_inference(self._inference_data, ours)
             return
         attributes = self.attributes
         self._add_response(attributes)
-        if self.usage is not None:
-            add_usage(attributes, self.usage)
-        attributes.update(ours)
+        self._add_ours(attributes, outcome, cost, stats)
         settings = config.get_config()
         if settings.capture_content:
-            self._add_content(attributes)
+            attempt("content", self._add_content, attributes)
+        make_exportable(attributes)
         if self._foreign:
             self._enrich_foreign(attributes)
         else:
             self.span.set_attributes(attributes)
             self._set_status(self.span)
         if settings.capture_content_events:
-            self._emit_details(attributes)
+            attempt("event", self._emit_details, attributes)
+
+    def _fingerprint_alone(self) -> dict[str, Any]:
+        fingerprint = self.attributes.get(semconv.PROMPT_FINGERPRINT)
+        return {} if fingerprint is None else {semconv.PROMPT_FINGERPRINT: fingerprint}
+
+    def _add_ours(
+        self,
+        attributes: dict[str, Any],
+        outcome: StreamOutcome | None,
+        cost: Cost | None,
+        stats: LogprobStats | None,
+    ) -> None:
+        """Add what no other instrumentor records."""
+        if cost is not None:
+            add_cost(attributes, cost)
+        if stats is not None:
+            add_logprobs(attributes, stats)
+        if outcome is not None:
+            self._add_stream(attributes, outcome)
+        if self._ambient is not NOTHING:
+            with_content = config.get_config().capture_content
+            ambient = attempt(
+                "ambient", ambient_attributes, self._ambient, with_content=with_content
+            )
+            attributes.update(ambient or {})
 
     def _enrich_foreign(self, attributes: dict[str, Any]) -> None:
         if self.span.is_recording():
@@ -444,21 +476,20 @@ class Call:
             attributes[semconv.RESPONSE_MODEL] = self.response_model
         if self.finish_reasons:
             attributes[semconv.RESPONSE_FINISH_REASONS] = self.finish_reasons
+        if self.usage is not None:
+            add_usage(attributes, self.usage)
         if self.error_type is not None:
             attributes[semconv.ERROR_TYPE] = self.error_type
         if self.user is not None:
             attributes[semconv.ENDUSER_PSEUDO_ID] = pseudonymise(self.user)
 
-    def _stream_attributes(self, outcome: StreamOutcome) -> dict[str, Any]:
-        attributes: dict[str, Any] = {
-            semconv.STREAM_OUTCOME: outcome,
-            semconv.STREAM_CHUNK_COUNT: self._chunk_count,
-        }
+    def _add_stream(self, attributes: dict[str, Any], outcome: StreamOutcome) -> None:
+        attributes[semconv.STREAM_OUTCOME] = outcome
+        attributes[semconv.STREAM_CHUNK_COUNT] = self._chunk_count
         if (first_s := self._first_chunk_s()) is not None:
             attributes[semconv.RESPONSE_TIME_TO_FIRST_CHUNK] = first_s
         if (mean_s := self._mean_chunk_s()) is not None:
             attributes[semconv.STREAM_TIME_PER_CHUNK] = mean_s
-        return attributes
 
     def _first_chunk_s(self) -> float | None:
         if self._first_chunk_ns is None:
@@ -496,7 +527,7 @@ class Call:
             self._write_durations(instruments, attributes)
         if self.usage is not None or cost is not None:
             instruments.record_cost(None if cost is None else cost.amount, attributes)
-        if stats is not None:
+        if stats is not None and stats.perplexity is not None:
             instruments.record_perplexity(stats.perplexity, attributes)
 
     def _write_durations(self, instruments: Instruments, attributes: dict[str, Any]) -> None:
@@ -510,10 +541,11 @@ class Call:
     def _emit_details(self, attributes: dict[str, Any]) -> None:
         from opentelemetry._logs import LogRecord  # noqa: PLC0415 - only who asks for events pays
 
+        content = {name: exportable_tree(value) for name, value in self._content()}
         self._telemetry.logger.emit(
             LogRecord(
                 event_name=semconv.EVENT_OPERATION_DETAILS,
-                attributes={**self._start_attributes(), **attributes, **dict(self._content())},
+                attributes={**self._start_attributes(), **attributes, **content},
                 context=self.context,
             )
         )

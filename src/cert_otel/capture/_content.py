@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import math
 import re
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,6 +28,7 @@ Message = dict[str, Any]
 REDACTED: Final = "[REDACTED]"
 WITHHELD: Final = "[withheld: the redactor failed]"
 _MAX_DEPTH: Final = 32
+_INT64: Final = range(-(2**63), 2**63)
 _encode: Final = msgspec.json.Encoder(enc_hook=repr).encode
 
 
@@ -56,25 +58,36 @@ class Cleaner:
         except Exception as error:  # noqa: BLE001 - the redactor is the application's code
             _guard.report("redactor", error)
             return WITHHELD
-        text = _make_encodable(text)
+        text = make_encodable(text)
         if len(text) <= self._max_chars:
             return text
         return f"{text[: self._max_chars]}… [{len(text) - self._max_chars} more characters]"
 
     def clean_tree(self, value: Any, depth: int = 0) -> Any:
-        """Clean every text inside JSON-like data; keys stay."""
+        """Clean every text inside JSON-like data, keys included: models invent those too."""
         if value is None or isinstance(value, (bool, int, float)):
             return value
         if hasattr(value, "model_dump"):
-            value = value.model_dump(exclude_unset=True)
+            value = _fields_of(value)
         if isinstance(value, dict) and depth < _MAX_DEPTH:
-            return {str(key): self.clean_tree(item, depth + 1) for key, item in value.items()}
+            return {
+                self.clean(str(key)): self.clean_tree(item, depth + 1)
+                for key, item in value.items()
+            }
         if isinstance(value, (list, tuple)) and depth < _MAX_DEPTH:
             return [self.clean_tree(item, depth + 1) for item in value]
         return self.clean(value if isinstance(value, str) else repr(value))
 
 
-def _make_encodable(text: str) -> str:
+def _fields_of(model: Any) -> dict[str, Any]:
+    """Return what was set of a pydantic object; its own `model_dump` warns of wrong types."""
+    own = vars(model)
+    given = getattr(model, "model_fields_set", own)
+    extra = getattr(model, "__pydantic_extra__", None) or {}
+    return {name: item for name, item in own.items() if name in given} | extra
+
+
+def make_encodable(text: str) -> str:
     """Replace lone surrogates, which no exporter can send."""
     if text.isascii():
         return text
@@ -107,7 +120,33 @@ config.on_change(_forget_cleaner)
 
 def to_json(value: Any) -> str:
     """Encode for an attribute; what JSON has no form for is shown by its `repr`."""
-    return _encode(value).decode()
+    try:
+        return _encode(value).decode()
+    except (UnicodeEncodeError, OverflowError):
+        return _encode(exportable_tree(value)).decode()
+
+
+def exportable_tree(value: Any) -> Any:
+    """Return JSON-like data as every exporter can send it: `exportable`, all the way down."""
+    if isinstance(value, dict):
+        return {make_encodable(key): exportable_tree(item) for key, item in value.items() if key}
+    if isinstance(value, (list, tuple)):
+        return [exportable_tree(item) for item in value]
+    return exportable(value)
+
+
+def exportable(value: Any) -> str | float | None:
+    """Return a single value as every exporter can send it, `None` where none can.
+
+    One lone surrogate or integer beyond 64 bits would cost a protobuf exporter its whole batch.
+    """
+    if isinstance(value, str):
+        return make_encodable(value)
+    if isinstance(value, int):
+        return value if value in _INT64 else None
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return None
 
 
 def text_part(text: str) -> Part:
@@ -125,7 +164,7 @@ def tool_call_part(*, call_id: str | None, name: str | None, arguments: Any) -> 
     return {
         "type": "tool_call",
         "id": call_id,
-        "name": name,
+        "name": None if name is None else get_cleaner().clean(name),
         "arguments": get_cleaner().clean_tree(_parse_json(arguments)),
     }
 

@@ -48,12 +48,13 @@ def fingerprint_prompt(parts: Iterable[str]) -> str:
 
 
 def _hash(purpose: bytes, parts: Iterable[str]) -> str:
-    digest = hashlib.blake2b(digest_size=_DIGEST_BYTES, key=_get_key(), person=purpose)
-    for part in parts:
-        raw = part.encode("utf-8", "surrogatepass")
-        digest.update(len(raw).to_bytes(8, "little"))
-        digest.update(raw)
-    return digest.hexdigest()
+    framed = "".join([f"{len(part)}:{part}" for part in parts])
+    return hashlib.blake2b(
+        framed.encode("utf-8", "surrogatepass"),
+        digest_size=_DIGEST_BYTES,
+        key=_get_key(),
+        person=purpose,
+    ).hexdigest()
 
 
 def _get_key() -> bytes:

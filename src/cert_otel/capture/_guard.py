@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from typing import Final
+from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
 from opentelemetry import metrics
 
 from cert_otel import semconv
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _log = logging.getLogger("cert_otel.capture")
 
@@ -30,6 +36,15 @@ def report(step: str, error: Exception) -> None:
         _counter().add(1, {"step": step, semconv.ERROR_TYPE: type(error).__name__})
     except Exception:  # noqa: BLE001, S110 - the last line of defence has nowhere to report to
         pass
+
+
+def attempt(step: str, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R | None:
+    """Return what a function returns, or report its error and return `None`."""
+    try:
+        return function(*args, **kwargs)
+    except Exception as error:  # noqa: BLE001 - the guard
+        report(step, error)
+        return None
 
 
 def _counter() -> metrics.Counter:

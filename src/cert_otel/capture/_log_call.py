@@ -10,7 +10,7 @@ from opentelemetry.trace import SpanKind
 from cert_otel import semconv
 from cert_otel.capture import _guard
 from cert_otel.capture._ambient import ContextLike, context_attribute, to_items
-from cert_otel.capture._attributes import add_usage, cost_attributes
+from cert_otel.capture._attributes import add_cost, add_usage
 from cert_otel.capture._content import text_part, to_json
 from cert_otel.capture._fingerprint import fingerprint_prompt
 from cert_otel.capture._functions import add_surroundings, telemetry, to_builtins
@@ -135,14 +135,14 @@ def _add_cost(
     if usage is not None:
         add_usage(attributes, usage)
     if cost is not None:
-        attributes.update(cost_attributes(Cost(amount=float(cost), source="override")))
+        add_cost(attributes, Cost(amount=float(cost), source="override"))
         return
     price_id = _PRICE_IDS.get(platform.lower())
     if usage is None or price_id is None:
         return
     priced = price_call(price_id, model, usage, at_unix_s=time.time())
     if priced is not None:
-        attributes.update(cost_attributes(priced))
+        add_cost(attributes, priced)
 
 
 def _to_usage(tokens: Mapping[str, int] | None) -> Usage | None:

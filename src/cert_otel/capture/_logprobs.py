@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
 SENTINEL: Final = -9999.0
 """What OpenAI sends for a token outside its top list: not a logprob."""
@@ -21,26 +21,43 @@ class LogprobStats(NamedTuple):
     token_count: int
 
     @property
-    def perplexity(self) -> float:
-        """exp(-mean logprob): 1 is certain, the vocabulary's size is a guess."""
-        return math.exp(-self.mean)
+    def perplexity(self) -> float | None:
+        """exp(-mean logprob): 1 is certain, the vocabulary's size is a guess.
+
+        `None` where no number can hold it: some servers send -5000 for "never".
+        """
+        try:
+            return math.exp(-self.mean)
+        except OverflowError:
+            return None
 
 
-def summarise_logprobs(logprobs: Iterable[float | None]) -> LogprobStats | None:
+def summarise_logprobs(logprobs: Sequence[Any]) -> LogprobStats | None:
     """Summarise logprobs over all tokens of all choices.
 
     Args:
-        logprobs: One a token; `None`, NaN, infinities and the sentinel -9999 are left out.
+        logprobs: One a token; what is no number, NaN, infinities and the sentinel -9999 are
+            left out.
 
     Returns:
         `None` when no token is left, so that nothing is invented.
     """
-    usable = [
-        value
-        for value in logprobs
-        if value is not None and SENTINEL < value <= 0 and math.isfinite(value)
-    ]
-    if not usable:
+    stats = _summarise(logprobs)
+    return stats or _summarise([value for value in logprobs if _is_usable(value)])
+
+
+def _summarise(logprobs: Sequence[Any]) -> LogprobStats | None:
+    """Summarise logprobs that are all usable, at the speed of C; `None` when one is not."""
+    try:
+        minimum, maximum, total = min(logprobs), max(logprobs), math.fsum(logprobs)
+    except (TypeError, ValueError, OverflowError):
         return None
-    total = math.fsum(usable)
-    return LogprobStats(total / len(usable), min(usable), total, len(usable))
+    # A NaN may hide from the ends, but not from the sum.
+    if not SENTINEL < minimum or not maximum <= 0 or math.isnan(total):
+        return None
+    return LogprobStats(total / len(logprobs), minimum, total, len(logprobs))
+
+
+def _is_usable(value: Any) -> bool:
+    # The comparison is false for NaN and the infinities as well.
+    return isinstance(value, (int, float)) and SENTINEL < value <= 0

@@ -68,7 +68,10 @@ _HOSTS: Final = (
     _Rule(".api.z.ai", "z_ai", "zai"),
 )
 
+_BEDROCK_SERVICES: Final = ("bedrock-runtime.", "bedrock-runtime-fips.", "bedrock-mantle.")
 _HUGGINGFACE_ROUTER: Final = "router.huggingface.co"
+_HUGGINGFACE_CHOOSES: Final = ("", "v1")
+"""First segments of the router's paths that leave the choice of a provider to it."""
 _DEFAULT_PORTS: Final = {"https": 443, "http": 80}
 UNKNOWN_SERVER_PROVIDER: Final = "openai"
 """What the conventions call a server of unknown brand that speaks this protocol."""
@@ -96,8 +99,9 @@ def resolve_target(
         return Target("aws.bedrock", "aws", address, shown_port)
     if host == _HUGGINGFACE_ROUTER:
         brand = path.strip("/").split("/")[0]
-        provider = brand.replace("-", "_") or "huggingface"
-        return Target(provider, f"huggingface_{brand}", address, shown_port)
+        if brand in _HUGGINGFACE_CHOOSES:
+            return Target("huggingface", None, address, shown_port)
+        return Target(brand.replace("-", "_"), f"huggingface_{brand}", address, shown_port)
     dotted = f".{host}"
     for rule in _HOSTS:
         if dotted.endswith(rule.suffix):
@@ -106,6 +110,6 @@ def resolve_target(
 
 
 def _is_bedrock(host: str) -> bool:
-    return host.startswith(("bedrock-runtime.", "bedrock-mantle.")) and host.endswith(
+    return host.startswith(_BEDROCK_SERVICES) and host.endswith(
         (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
     )

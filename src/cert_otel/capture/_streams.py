@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import msgspec
 
 from cert_otel.capture import _finalisers, _guard
+from cert_otel.capture._guard import attempt
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -45,33 +46,42 @@ class StreamState:
         if self.is_reading or self.call.finished:
             return
         if _is_finalising():
-            self._leave()
+            self.leave()
         else:
             self.call.close()
 
-    def _leave(self) -> None:
+    def leave(self) -> None:
+        """Leave the call to `_finalisers`, once."""
         if not self._is_left:
             self._is_left = True
             _finalisers.leave(self.call)
 
     def __del__(self) -> None:
         if not self.call.finished:
-            self._leave()
+            self.leave()
 
 
 def _is_finalising() -> bool:
-    """Whether a generator's or an object's finaliser is among the callers.
+    """Whether a generator's or an object's finaliser, or the SDK itself, is among the callers.
 
-    Such a frame may sit on top of any lock, so a call must not be ended in it.
+    Such a frame may sit on top of any lock, so a call must not be ended in it. Weak references'
+    callbacks have no name of their own; under a lock of the SDK's they are above its frames.
     """
-    if isinstance(sys.exception(), GeneratorExit):
-        return True
+    error = sys.exception()
+    while error is not None:
+        if isinstance(error, GeneratorExit):
+            return True
+        error = error.__context__
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the stack is the question
     while frame is not None:
-        if frame.f_code.co_name == "__del__":
+        if frame.f_code.co_name == "__del__" or _is_of_the_sdk(frame):
             return True
         frame = frame.f_back
     return False
+
+
+def _is_of_the_sdk(frame: FrameType) -> bool:
+    return str(frame.f_globals.get("__name__")).startswith("opentelemetry.sdk.")
 
 
 class WatchedIterator:
@@ -140,6 +150,10 @@ class WatchedAsyncIterator:
             state.is_reading = False
             call.succeed()
             raise
+        except GeneratorExit:
+            call.drop(token)
+            state.is_reading = False
+            raise
         except BaseException as error:
             call.detach(token)
             state.is_reading = False
@@ -191,14 +205,14 @@ def watch_close(response: Any, state: StreamState) -> None:
         try:
             return close()
         finally:
-            state.on_close()
+            attempt("close", state.on_close)
 
     async def watched_aclose() -> Any:
         _restore(response, before)
         try:
             return await aclose()
         finally:
-            state.on_close()
+            attempt("close", state.on_close)
 
     response.close = watched_close
     response.aclose = watched_aclose
@@ -265,7 +279,7 @@ class _BytesAlong:
         try:
             chunk = next(self._inner)
         except StopIteration:
-            self._decoder.finish()
+            attempt("finish_body", self._decoder.finish)
             raise
         except BaseException as error:
             call.fail(error)
@@ -273,7 +287,7 @@ class _BytesAlong:
         finally:
             call.detach(token)
             self._state.is_reading = False
-        self._decoder.feed(chunk)
+        attempt("read_body", self._decoder.feed, chunk)
         return chunk
 
     def __getattr__(self, name: str) -> Any:
@@ -302,15 +316,20 @@ class _AsyncBytesAlong:
         try:
             chunk = await self._inner.__anext__()
         except StopAsyncIteration:
-            self._decoder.finish()
+            call.detach(token)
+            attempt("finish_body", self._decoder.finish)
+            raise
+        except GeneratorExit:
+            call.drop(token)
             raise
         except BaseException as error:
+            call.detach(token)
             call.fail(error)
             raise
         finally:
-            call.detach(token)
             self._state.is_reading = False
-        self._decoder.feed(chunk)
+        call.detach(token)
+        attempt("read_body", self._decoder.feed, chunk)
         return chunk
 
     def __getattr__(self, name: str) -> Any:
@@ -331,15 +350,23 @@ class BodyDecoder:
             call.open_stream()
 
     def feed(self, chunk: bytes) -> None:
-        """Take the next bytes; never raises."""
+        """Take the next bytes."""
         if self._call.finished:
             return
+        if self._is_events:
+            self._feed_events(chunk)
+            return
         self._size += len(chunk)
+        if self._size <= MAX_BODY_BYTES:
+            self._pending += chunk
+        else:
+            self._pending.clear()
+
+    def _feed_events(self, chunk: bytes) -> None:
         if len(self._pending) + len(chunk) > MAX_BODY_BYTES:
             self._pending.clear()
-            return
         self._pending += chunk
-        if self._is_events:
+        if b"\n" in chunk:
             self._read_events()
 
     def finish(self) -> None:
@@ -357,8 +384,12 @@ class BodyDecoder:
         *lines, rest = self._pending.replace(b"\r\n", b"\n").split(b"\n")
         self._pending = rest
         for line in lines:
-            if not line.startswith(b"data:") or line[5:].strip() == b"[DONE]":
+            if not line.startswith(b"data:"):
                 continue
+            if line[5:].strip() == b"[DONE]":
+                # Whoever reads the stream closes it here, and need not read to the last byte.
+                self._call.succeed()
+                return
             event = self._decode(line[5:])
             if event is not None:
                 self._call.read_chunk(event)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from opentelemetry import metrics, trace
 
+from cert_otel.capture._guard import attempt
 from cert_otel.capture._instruments import Instruments
 
 if TYPE_CHECKING:
@@ -69,12 +70,13 @@ class Telemetry:
         provider = self._meter_provider or metrics.get_meter_provider()
         if provider is not self._meter_source:
             self._meter_source = provider
-            self._instruments = (
-                Instruments(provider.get_meter(self.scope, self.version))
-                if _collects(provider)
-                else None
-            )
+            self._instruments = attempt("instruments", self._make_instruments, provider)
         return self._instruments
+
+    def _make_instruments(self, provider: MeterProvider) -> Instruments | None:
+        if not _collects(provider):
+            return None
+        return Instruments(provider.get_meter(self.scope, self.version))
 
     @property
     def logger(self) -> Logger:
