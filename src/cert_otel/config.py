@@ -178,8 +178,10 @@ VARIABLES: Final = tuple(PREFIX + field.upper() for field in _PARSERS)
 def _parse(variable: str, field: str, text: str) -> Any:
     parser = _PARSERS.get(field)
     if parser is None:
-        close = difflib.get_close_matches(variable, VARIABLES, n=1)
-        hint = f"; did you mean {close[0]}?" if close else f"; known are {', '.join(VARIABLES)}"
+        # Without the prefix, which would make all names look alike.
+        close = difflib.get_close_matches(field, _PARSERS, n=1)
+        known = f"known are {', '.join(VARIABLES)}"
+        hint = f"; did you mean {PREFIX}{close[0].upper()}?" if close else f"; {known}"
         raise ConfigError(variable, f"unknown setting{hint}")
     return parser(variable, text)
 
@@ -192,7 +194,8 @@ _listeners: list[Callable[[Config], None]] = []
 
 def get_config() -> Config:
     """Return the settings in force: the environment, overruled by `configure`."""
-    return _get_parsed().config
+    current = _current  # asked at every call: one frame, not two
+    return (_get_parsed() if current is None else current).config
 
 
 def get_problems() -> list[ConfigError]:
@@ -231,21 +234,31 @@ def configure(**settings: Any) -> Config:
                 name, f"unknown setting; known are {', '.join(Config.__struct_fields__)}"
             )
     candidate = {**_in_code, **settings}
-    merged = {**msgspec.structs.asdict(Config.from_environ(os.environ).config), **candidate}
+    parsed = Config.from_environ(os.environ)
+    merged = {**msgspec.structs.asdict(parsed.config), **candidate}
     try:
         checked = msgspec.convert(
             {name: value for name, value in merged.items() if name != "redactor"}, Config
         )
     except msgspec.ValidationError as error:
         raise ConfigError("configure", str(error)) from None
-    _parse_regex("redact", checked.redact or "")
-    config = msgspec.structs.replace(checked, redactor=merged.get("redactor"))
+    _check_values(checked, merged["redactor"])
+    config = msgspec.structs.replace(checked, redactor=merged["redactor"])
     with _lock:
         _in_code.update(settings)
-        _current = Parsed(config, _current.problems if _current else [])
+        _current = Parsed(config, _current.problems if _current else parsed.problems)
     for listener in tuple(_listeners):
         listener(config)
     return config
+
+
+def _check_values(config: Config, redactor: Any) -> None:
+    """Check what the types of the fields cannot say."""
+    _parse_regex("redact", config.redact or "")
+    if config.jsonl_max_mb is not None:
+        _parse_number("jsonl_max_mb", str(config.jsonl_max_mb), whole=False)
+    if redactor is not None and not callable(redactor):
+        raise ConfigError("redactor", f"{redactor!r} cannot be called")
 
 
 def on_change(listener: Callable[[Config], None]) -> None:

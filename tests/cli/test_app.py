@@ -69,6 +69,43 @@ class TestVersion:
         assert len(capsys.readouterr().out.splitlines()) == 5
 
 
+class TestMissingExtra:
+    """A command whose libraries are not installed."""
+
+    @pytest.mark.parametrize(
+        ("module", "loaded", "argv", "message"),
+        [
+            ("cyclopts", "cert_otel.cli._app", ["version"], "`cert version` needs the [cli] extra"),
+            ("cyclopts", "cert_otel.cli._app", [], "`cert --help` needs the [cli] extra"),
+            ("duckdb", "cert_otel.analysis", ["costs"], "`cert costs` needs the [analysis] extra"),
+        ],
+    )
+    def test_is_named(  # noqa: PLR0917 - parametrised
+        self,
+        module: str,
+        loaded: str,
+        argv: list[str],
+        message: str,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        """The command and the line that installs what it needs."""
+        for name in [name for name in sys.modules if name.startswith(loaded)]:
+            monkeypatch.delitem(sys.modules, name)
+        monkeypatch.setitem(sys.modules, module, None)
+
+        assert main(argv) == 2
+        assert message in capsys.readouterr().err
+
+    def test_our_own_mistakes_are_not_hidden(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Another module that is missing is an error of ours."""
+        monkeypatch.delitem(sys.modules, "cert_otel.cli._app", raising=False)
+        monkeypatch.setitem(sys.modules, "cert_otel.cli._app", None)
+
+        with pytest.raises(ModuleNotFoundError, match="_app"):
+            main(["version"])
+
+
 class TestProcess:
     """The installed programs."""
 

@@ -11,6 +11,7 @@ import pytest
 from cert_otel.cli import main
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -173,3 +174,108 @@ class TestFindings:
         _, checks = diagnose(capsys)
 
         assert checks["content"]["status"] == status
+
+    @pytest.mark.parametrize(
+        ("name", "value", "check", "finding"),
+        [
+            ("OTEL_TRACES_EXPORTER", "jaeger", "exporters", "jaeger is not installed"),
+            ("OTEL_TRACES_EXPORTER", "none", "exporters", "nothing is recorded"),
+            ("OTEL_SDK_DISABLED", "TRUE", "exporters", "OTEL_SDK_DISABLED is set"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://host:abc", "OTLP", "no address"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://[::1", "OTLP", "no address"),
+            ("OTEL_PYTHON_CONFIGURATOR", "x", "configurator", "x is not installed"),
+        ],
+    )
+    def test_a_setting_of_opentelemetry(  # noqa: PLR0917 - parametrised
+        self,
+        name: str,
+        value: str,
+        check: str,
+        finding: str,
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """What would keep calls from being recorded is named."""
+        monkeypatch.setenv(name, value)
+        code, checks = diagnose(capsys)
+
+        assert (code, checks[check]["status"]) == (1, "attention")
+        assert finding in checks[check]["finding"]
+
+    def test_a_password_is_not_shown(
+        self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Of the endpoint only host and port."""
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            port = server.getsockname()[1]
+            monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://me:s3cret@127.0.0.1:{port}")
+            monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/protobuf")
+            _, checks = diagnose(capsys)
+
+        assert checks["OTLP"]["finding"] == f"127.0.0.1:{port} (http/protobuf) is reachable"
+
+
+class TestBesideOthers:
+    """Packages of others in the same environment."""
+
+    @pytest.fixture
+    def install(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+        """Put a package's metadata in front of ours; there is no code, and none is imported."""
+
+        def install_entry_points(text: str) -> None:
+            metadata = tmp_path / "packages" / "other-1.0.dist-info"
+            metadata.mkdir(parents=True)
+            (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 1.0\n")
+            (metadata / "entry_points.txt").write_text(text)
+            monkeypatch.syspath_prepend(metadata.parent)
+
+        return install_entry_points
+
+    def test_two_instrument_one_sdk(
+        self, install: Callable[[str], None], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Both are named, with the setting that leaves one out."""
+        module = "opentelemetry.instrumentation.openai_v2"
+        install(f"[opentelemetry_instrumentor]\nopenai = {module}:OpenAIInstrumentor\n")
+        code, checks = diagnose(capsys)
+
+        (openai,) = (check for name, check in checks.items() if name.startswith("openai "))
+        assert (code, openai["status"]) == (1, "attention")
+        assert module in openai["finding"]
+        assert "cert_otel_instrumentations.openai" in openai["finding"]
+        assert "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS" in openai["advice"]
+
+    def test_one_of_them_left_out(
+        self,
+        install: Callable[[str], None],
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Then all is well."""
+        install("[opentelemetry_instrumentor]\nopenai = openinference.instrumentation.openai:X\n")
+        monkeypatch.setenv("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "requests, openai")
+        code, _ = diagnose(capsys)
+
+        assert code == 0
+
+    def test_another_distribution_wins(
+        self,
+        install: Callable[[str], None],
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """The loader takes the first it finds; the settings that choose ours are named."""
+        install(
+            "[opentelemetry_distro]\ndistro = other:Distro\n"
+            "[opentelemetry_configurator]\nconfigurator = other:Configurator\n"
+        )
+        code, checks = diagnose(capsys)
+
+        assert code == 1
+        assert checks["distribution"]["finding"] == "distro, of distro, cert_otel"
+        assert "OTEL_PYTHON_DISTRO=cert_otel" in checks["distribution"]["advice"]
+        assert "OTEL_PYTHON_CONFIGURATOR=cert_otel" in checks["configurator"]["advice"]
+
+        monkeypatch.setenv("OTEL_PYTHON_DISTRO", "cert_otel")
+        monkeypatch.setenv("OTEL_PYTHON_CONFIGURATOR", "cert_otel")
+        assert diagnose(capsys)[0] == 0

@@ -25,6 +25,7 @@ from cert_otel.records import (
     Tokens,
     Trajectory,
 )
+from cert_otel.semconv import SCOPE_NAME
 
 START = datetime(2026, 11, 20, 10, 30, tzinfo=UTC)
 USED = Tokens(prompt=10, completion=5)
@@ -231,6 +232,17 @@ class TestDuplicates:
 
         assert duplicates(function("a"), first, second) == {}
         assert duplicates(first, second) == {}
+
+    def test_two_instrumentors_of_one_reply(self) -> None:
+        """What two instrumentors recorded of one reply is one call, in whatever trace."""
+        theirs = {"metadata": {SCOPE_NAME: "opentelemetry.instrumentation.openai.v1"}}
+        outer = call("a", 0, 10, trace_id="t", response_id="r", **theirs)
+        inner = call("b", 2, 5, trace_id="u", response_id="r")
+
+        assert duplicates(outer, inner) == {"a": "b"}
+        assert duplicates(outer, call("b", 2, 5, trace_id="u", response_id="s")) == {}
+        assert duplicates(outer, call("b", 20, 5, trace_id="u", response_id="r")) == {}
+        assert duplicates(call("a", 0, 10, trace_id="t", response_id="r"), inner) == {}
 
     def test_a_span_without_a_record_between(self) -> None:
         """With one response id, a broken chain is bridged by time, if nothing speaks against it."""

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, TraceFlags
 from opentelemetry.trace.status import Status, StatusCode
 
@@ -178,6 +179,23 @@ class TestWholeRecord:
                 "ticket": 7,
             },
         )
+
+    @pytest.mark.parametrize(
+        ("scope", "named"),
+        [
+            ("opentelemetry.instrumentation.openai.v1", True),
+            ("openinference.instrumentation.openai", True),
+            ("cert_otel_instrumentations.openai", False),
+            ("my.application", False),
+        ],
+    )
+    def test_another_instrumentor_is_named(self, scope: str, named: bool) -> None:
+        """The metadata tell who else recorded a call, for the identity rules."""
+        record = read(
+            {semconv.OPERATION_NAME: "chat"}, instrumentation_scope=InstrumentationScope(scope)
+        )
+
+        assert record.metadata == ({semconv.SCOPE_NAME: scope} if named else {})
 
     def test_the_least_there_is(self) -> None:
         """What a span does not say is None: no zero, no empty string, no placeholder."""

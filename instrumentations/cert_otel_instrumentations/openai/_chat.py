@@ -24,12 +24,10 @@ from cert_otel_instrumentations.openai._messages import (
 from cert_otel_instrumentations.openai._parameters import (
     read_error,
     read_identity,
-    read_output_type,
     read_parameters,
-    read_reasoning,
     read_service,
 )
-from cert_otel_instrumentations.openai._usage import read_provider_cost, read_usage
+from cert_otel_instrumentations.openai._usage import read_billing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,8 +45,6 @@ class ChatEndpoint:
     def read_request(self, call: Call, request: Any) -> None:
         """Read parameters, fingerprint and, where captured, messages and tools."""
         read_parameters(call, request)
-        read_reasoning(call, request.get("reasoning_effort"))
-        read_output_type(call, request.get("response_format"))
         messages = request.get("messages")
         if not isinstance(messages, (list, tuple)):
             return
@@ -61,15 +57,14 @@ class ChatEndpoint:
         """Read a chat completion."""
         fields = fields_of(reply)
         read_identity(call, fields)
-        usage = fields.get("usage")
-        call.usage = read_usage(usage)
-        call.provider_cost = read_provider_cost(usage)
+        read_billing(call, fields.get("usage"))
         choices = as_list(fields.get("choices"))
-        known = [fields_of(choice) for choice in choices]
-        call.finish_reasons = [as_text(choice.get("finish_reason")) or "error" for choice in known]
-        call.logprobs = [
-            value for choice in known for value in _choice_logprobs(choice.get("logprobs"))
-        ]
+        call.finish_reasons = reasons = []
+        call.logprobs = logprobs = []
+        for choice in choices:
+            known = fields_of(choice)
+            reasons.append(as_text(known.get("finish_reason")) or "error")
+            logprobs += _read_logprobs(known.get("logprobs"))
         if call.captures_content:
             call.output_messages = [output_message(choice) for choice in choices]
 
@@ -78,11 +73,13 @@ class ChatEndpoint:
         return ChatStream(call)
 
 
-def _choice_logprobs(logprobs: Any) -> list[float | None]:
+def _read_logprobs(logprobs: Any) -> list[Any]:
     if logprobs is None:
         return []
     fields = fields_of(logprobs)
-    return pluck(fields.get("content"), "logprob") + pluck(fields.get("refusal"), "logprob")
+    values = pluck(fields.get("content"), "logprob")
+    refusal = fields.get("refusal")
+    return values + pluck(refusal, "logprob") if refusal else values
 
 
 class _ChoiceText:
@@ -149,7 +146,8 @@ class ChatStream:
         fields = fields_of(chunk)
         if call.response_id is None:
             read_identity(call, fields)
-        read_error(call, fields)
+        if "error" in fields:
+            read_error(call, fields)
         usage = fields.get("usage")
         if usage is not None:
             self._usage = usage
@@ -158,27 +156,32 @@ class ChatStream:
             self._read_choice(fields_of(choice))
 
     def _read_choice(self, choice: Mapping[str, Any]) -> None:
+        logprobs = choice.get("logprobs")
+        if logprobs is not None:
+            self._logprobs += _read_logprobs(logprobs)
+        finish_reason = choice.get("finish_reason")
+        if finish_reason is None and not self._captures:
+            return
+        known = self._find_choice(choice)
+        known.finish_reason = as_text(finish_reason) or known.finish_reason
+        if self._captures:
+            known.add(choice.get("delta"))
+
+    def _find_choice(self, choice: Mapping[str, Any]) -> _ChoiceText:
         # Some servers leave the index out: their one choice is then the choice.
         index = as_index(choice.get("index"))
         known = self._choices.get(index)
         if known is None:
             known = self._choices[index] = _ChoiceText()
-        finish_reason = as_text(choice.get("finish_reason"))
-        if finish_reason is not None:
-            known.finish_reason = finish_reason
-        logprobs = choice.get("logprobs")
-        if logprobs is not None:
-            self._logprobs.extend(_choice_logprobs(logprobs))
-        if self._captures:
-            known.add(choice.get("delta"))
+        return known
 
     def close(self) -> None:
         """Hand over what came, also of a stream that ended early."""
         call = self._call
-        call.usage = read_usage(self._usage)
-        call.provider_cost = read_provider_cost(self._usage)
+        read_billing(call, self._usage)
         call.logprobs = self._logprobs
-        choices = list(self._choices.values())
+        indices = sorted(self._choices, key=lambda index: index or 0)
+        choices = [self._choices[index] for index in indices]
         call.finish_reasons = [c.finish_reason for c in choices if c.finish_reason is not None]
         if self._captures and choices:
             call.output_messages = [output_message(choice.as_choice()) for choice in choices]

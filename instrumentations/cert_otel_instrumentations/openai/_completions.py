@@ -19,7 +19,7 @@ from cert_otel_instrumentations.openai._parameters import (
     read_identity,
     read_parameters,
 )
-from cert_otel_instrumentations.openai._usage import read_provider_cost, read_usage
+from cert_otel_instrumentations.openai._usage import read_billing
 
 if TYPE_CHECKING:
     from cert_otel.capture import Call, Message
@@ -46,9 +46,7 @@ class CompletionsEndpoint:
     def read_reply(self, call: Call, reply: Any) -> None:
         """Read a completion."""
         read_identity(call, fields_of(reply))
-        usage = get(reply, "usage")
-        call.usage = read_usage(usage)
-        call.provider_cost = read_provider_cost(usage)
+        read_billing(call, get(reply, "usage"))
         choices = get_list(reply, "choices")
         call.finish_reasons = [get_text(choice, "finish_reason") or "error" for choice in choices]
         call.logprobs = [value for choice in choices for value in _token_logprobs(choice)]
@@ -108,8 +106,7 @@ class CompletionStream:
     def close(self) -> None:
         """Hand over what came, also of a stream that ended early."""
         call = self._call
-        call.usage = read_usage(self._usage)
-        call.provider_cost = read_provider_cost(self._usage)
+        read_billing(call, self._usage)
         call.logprobs = self._logprobs
         call.finish_reasons = list(self._finish_reasons.values())
         if call.captures_content and self._texts:

@@ -8,7 +8,7 @@ from cert_otel import semconv
 from cert_otel.capture import text_part
 from cert_otel_instrumentations.openai._fields import get, get_count, get_text
 from cert_otel_instrumentations.openai._plain import PlainStream
-from cert_otel_instrumentations.openai._usage import read_provider_cost, read_usage
+from cert_otel_instrumentations.openai._usage import read_billing
 
 if TYPE_CHECKING:
     from cert_otel.capture import Call
@@ -39,9 +39,7 @@ class EmbeddingsEndpoint:
     def read_reply(self, call: Call, reply: Any) -> None:
         """Read model and usage."""
         call.response_model = get_text(reply, "model")
-        usage = get(reply, "usage")
-        call.usage = read_usage(usage)
-        call.provider_cost = read_provider_cost(usage)
+        read_billing(call, get(reply, "usage"))
 
     def open_stream(self, call: Call) -> PlainStream:
         """Return a reader for a server that streams embeddings all the same."""

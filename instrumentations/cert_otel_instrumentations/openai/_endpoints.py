@@ -22,6 +22,8 @@ _MODELLED: Final[dict[tuple[str, str], Endpoint]] = {
     ("post", "/embeddings"): EmbeddingsEndpoint(),
 }
 _STORED_RESPONSE: Final = re.compile(r"/responses/(?!compact$|input_tokens$)[^/]+(/cancel)?$")
+_COUNTED_BEFORE: Final = re.compile(r"/(batches|chat/completions|evals|fine_tuning)(/|$)")
+"""What lies there has the usage of calls that were, or will be, counted elsewhere."""
 _WORD: Final = re.compile(r"[a-z_]{1,32}$")
 _DEPLOYMENT: Final = re.compile(r"^.*/deployments/[^/]+(?=/)")
 
@@ -44,7 +46,8 @@ def find_endpoint(method: str, path: str) -> Endpoint:
         return endpoint
     if method in ("get", "post") and _STORED_RESPONSE.match(path):
         return FetchEndpoint()
-    return PlainEndpoint(_operation_of(path), has_usage=method == "post")
+    has_usage = method == "post" and not _COUNTED_BEFORE.match(path)
+    return PlainEndpoint(_operation_of(path), has_usage=has_usage)
 
 
 def _operation_of(path: str) -> str:

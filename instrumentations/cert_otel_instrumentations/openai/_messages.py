@@ -14,7 +14,14 @@ from cert_otel.capture import (
     tool_response_part,
     uri_part,
 )
-from cert_otel_instrumentations.openai._fields import get, get_list, get_text
+from cert_otel_instrumentations.openai._fields import (
+    as_list,
+    as_text,
+    fields_of,
+    get,
+    get_list,
+    get_text,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,12 +32,13 @@ if TYPE_CHECKING:
 def prompt_texts(messages: list[Any]) -> Iterator[str]:
     """Yield roles and texts in their order: what a prompt's fingerprint is made of."""
     for message in messages:
-        yield get_text(message, "role") or ""
-        content = get(message, "content")
+        fields = fields_of(message)
+        yield as_text(fields.get("role")) or ""
+        content = fields.get("content")
         if isinstance(content, str):
             yield content
             continue
-        for part in get_list(message, "content"):
+        for part in as_list(content):
             yield get_text(part, "text") or get_text(part, "type") or ""
 
 
@@ -43,7 +51,7 @@ def input_message(message: Any) -> Message:
         return {"role": "tool", "parts": [tool_response_part(call_id=call_id, response=response)]}
     converted: Message = {"role": role, "parts": message_parts(message)}
     if (name := get_text(message, "name")) is not None:
-        converted["name"] = name
+        converted["name"] = clean_tree(name)
     return converted
 
 

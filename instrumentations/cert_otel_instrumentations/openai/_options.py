@@ -19,17 +19,14 @@ def replace_options(
 
 
 def with_watched_parser(options: Any, call: Call) -> Any:
-    """Have the reply read where the parser of `parse` refuses it: it was billed all the same."""
+    """Have the reply read before `parse` turns it into something else, or refuses it."""
     parser = getattr(options, "post_parser", None)
     if not callable(parser):
         return options
 
     def parse(reply: Any) -> Any:
-        try:
-            return parser(reply)
-        except Exception:
-            call.read_reply(reply)
-            raise
+        call.read_reply(reply)
+        return parser(reply)
 
     watched = copy.copy(options)
     watched.post_parser = parse

@@ -9,20 +9,20 @@ from cert_otel.capture import clean_tree
 from cert_otel_instrumentations.openai._fields import as_list, as_text, get, get_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from cert_otel.capture import Call
 
-_NUMBERS: Final = (
-    ("temperature", semconv.REQUEST_TEMPERATURE, float),
-    ("top_p", semconv.REQUEST_TOP_P, float),
-    ("frequency_penalty", semconv.REQUEST_FREQUENCY_PENALTY, float),
-    ("presence_penalty", semconv.REQUEST_PRESENCE_PENALTY, float),
-    ("max_tokens", semconv.REQUEST_MAX_TOKENS, int),
-    ("max_completion_tokens", semconv.REQUEST_MAX_TOKENS, int),
-    ("max_output_tokens", semconv.REQUEST_MAX_TOKENS, int),
-    ("seed", semconv.REQUEST_SEED, int),
-)
+_NUMBERS: Final = {
+    "temperature": (semconv.REQUEST_TEMPERATURE, float),
+    "top_p": (semconv.REQUEST_TOP_P, float),
+    "frequency_penalty": (semconv.REQUEST_FREQUENCY_PENALTY, float),
+    "presence_penalty": (semconv.REQUEST_PRESENCE_PENALTY, float),
+    "max_tokens": (semconv.REQUEST_MAX_TOKENS, int),
+    "max_completion_tokens": (semconv.REQUEST_MAX_TOKENS, int),
+    "max_output_tokens": (semconv.REQUEST_MAX_TOKENS, int),
+    "seed": (semconv.REQUEST_SEED, int),
+}
 _HUGE: Final = 2**63
 """Beyond it no exporter can send an integer; false of NaN and the infinities as well."""
 _OUTPUT_TYPES: Final = {"json_object": "json", "json_schema": "json", "text": "text"}
@@ -30,35 +30,54 @@ _OUTPUT_TYPES: Final = {"json_object": "json", "json_schema": "json", "text": "t
 
 def read_parameters(call: Call, request: dict[str, Any]) -> None:
     """Set what was asked for; a parameter of an unexpected type is left out."""
-    attributes = call.attributes
-    for name, attribute, kind in _NUMBERS:
-        value = request.get(name)
-        if value is not None and type(value) in (int, float) and -_HUGE < value < _HUGE:
-            attributes[attribute] = kind(value)
-    count = request.get("n")
+    # By what is there: of the many parameters a request has few.
+    for name, value in request.items():
+        if name in _NUMBERS:
+            attribute, kind = _NUMBERS[name]
+            if type(value) in (int, float) and -_HUGE < value < _HUGE:
+                call.attributes[attribute] = kind(value)
+        elif name in _OTHERS:
+            _OTHERS[name](call, value)
+    call.user = as_text(request.get("safety_identifier")) or as_text(request.get("user"))
+
+
+def _read_choice_count(call: Call, count: Any) -> None:
     if isinstance(count, int) and count > 1:
-        attributes[semconv.REQUEST_CHOICE_COUNT] = count
-    stop = request.get("stop")
+        call.attributes[semconv.REQUEST_CHOICE_COUNT] = count
+
+
+def _read_stop(call: Call, stop: Any) -> None:
     stops = [stop] if isinstance(stop, str) else as_list(stop)
     if stops:
-        attributes[semconv.REQUEST_STOP_SEQUENCES] = clean_tree([str(item) for item in stops])
-    tier = request.get("service_tier")
+        call.attributes[semconv.REQUEST_STOP_SEQUENCES] = clean_tree([str(s) for s in stops])
+
+
+def _read_tier(call: Call, tier: Any) -> None:
     if isinstance(tier, str) and tier != "auto":
-        attributes[semconv.OPENAI_REQUEST_SERVICE_TIER] = tier
-    call.user = get_text(request, "safety_identifier") or get_text(request, "user")
+        call.attributes[semconv.OPENAI_REQUEST_SERVICE_TIER] = tier
 
 
-def read_reasoning(call: Call, effort: Any) -> None:
-    """Set how much reasoning was asked for."""
+def _read_effort(call: Call, effort: Any) -> None:
     if isinstance(effort, str):
         call.attributes[semconv.REQUEST_REASONING_LEVEL] = effort
 
 
-def read_output_type(call: Call, response_format: Any) -> None:
-    """Set whether JSON or text was asked for."""
+def _read_format(call: Call, response_format: Any) -> None:
     kind = _OUTPUT_TYPES.get(str(get(response_format, "type")))
     if kind is not None:
         call.attributes[semconv.OUTPUT_TYPE] = kind
+
+
+_OTHERS: Final[Mapping[str, Callable[[Call, Any], None]]] = {
+    "n": _read_choice_count,
+    "stop": _read_stop,
+    "service_tier": _read_tier,
+    "reasoning_effort": _read_effort,
+    "reasoning": lambda call, reasoning: _read_effort(call, get(reasoning, "effort")),
+    "response_format": _read_format,
+    "text": lambda call, text: _read_format(call, get(text, "format")),
+}
+"""Chat's names, and those of Responses for the same."""
 
 
 def read_identity(call: Call, fields: Mapping[str, Any]) -> None:

@@ -11,6 +11,8 @@ import functools
 import weakref
 from typing import TYPE_CHECKING, Any, Final
 
+import wrapt
+
 from cert_otel import __version__, config
 from cert_otel.capture import (
     Telemetry,
@@ -51,6 +53,7 @@ def patch(module: ModuleType, **providers: Any) -> None:
             continue
         watch = _watch_async if is_async else _watch_sync
         client_class.request = _installed[client_class] = watch(original)
+        _redirect(client_class, original, client_class.request)
 
 
 def unpatch(module: ModuleType) -> None:
@@ -62,7 +65,24 @@ def unpatch(module: ModuleType) -> None:
         ours = _installed.get(client_class)
         if ours is not None and vars(client_class).get("request") is ours:
             client_class.request = getattr(ours, _ORIGINAL)
+            _redirect(client_class, ours, client_class.request)
             del _installed[client_class]
+
+
+def _redirect(client_class: type, before: Any, after: Any) -> None:
+    """Point wrappers that others put on subclasses (OpenInference's on `OpenAI`) at `after`.
+
+    They keep the method that they found when they were made, and would pass us by.
+    """
+    subclasses: list[type] = client_class.__subclasses__()
+    for subclass in subclasses:
+        wrapper = vars(subclass).get("request")
+        while isinstance(wrapper, wrapt.FunctionWrapper):
+            if wrapper.__wrapped__ is before:
+                wrapper.__wrapped__ = after
+                break
+            wrapper = wrapper.__wrapped__
+        _redirect(subclass, before, after)
 
 
 def _watch_sync(original: Callable[..., Any]) -> Callable[..., Any]:

@@ -16,11 +16,9 @@ from cert_otel_instrumentations.openai._fields import fields_of, get, get_list, 
 from cert_otel_instrumentations.openai._messages import content_part, prompt_texts
 from cert_otel_instrumentations.openai._parameters import (
     read_identity,
-    read_output_type,
     read_parameters,
-    read_reasoning,
 )
-from cert_otel_instrumentations.openai._usage import read_provider_cost, read_usage
+from cert_otel_instrumentations.openai._usage import read_billing
 
 if TYPE_CHECKING:
     from cert_otel.capture import Call, Message, Part
@@ -39,8 +37,6 @@ class ResponsesEndpoint:
     def read_request(self, call: Call, request: Any) -> None:
         """Read parameters, fingerprint and, where captured, input and tools."""
         read_parameters(call, request)
-        read_reasoning(call, get(request.get("reasoning"), "effort"))
-        read_output_type(call, get(request.get("text"), "format"))
         self._read_thread(call, request)
         items = request.get("input")
         if isinstance(items, str):
@@ -67,9 +63,7 @@ class ResponsesEndpoint:
     def read_reply(self, call: Call, reply: Any) -> None:
         """Read a response object, complete or not."""
         read_identity(call, fields_of(reply))
-        usage = get(reply, "usage")
-        call.usage = read_usage(usage)
-        call.provider_cost = read_provider_cost(usage)
+        read_billing(call, get(reply, "usage"))
         items = get_list(reply, "output")
         self._read_status(call, reply, items)
         call.logprobs = [value for item in items for value in _item_logprobs(item)]

@@ -5,13 +5,23 @@ Input counts include what came from the cache, in every endpoint, so nothing is 
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from cert_otel.records import Usage
 from cert_otel_instrumentations.openai._fields import as_count, fields_of
 
+if TYPE_CHECKING:
+    from cert_otel.capture import Call
+
 _MAX_COST: Final = 1e9
 """USD. A larger one, the infinities and NaN are no cost of a call."""
+
+
+def read_billing(call: Call, usage: Any) -> None:
+    """Read tokens, and what the call cost where its server says so."""
+    call.usage = read_usage(usage)
+    if call.target.reports_cost:
+        call.provider_cost = _read_cost(usage)
 
 
 def read_usage(usage: Any) -> Usage | None:
@@ -46,7 +56,7 @@ def read_usage(usage: Any) -> Usage | None:
     )
 
 
-def read_provider_cost(usage: Any) -> float | None:
+def _read_cost(usage: Any) -> float | None:
     """Read the cost that some routers (OpenRouter) put into the usage, USD."""
     cost = fields_of(usage).get("cost")
     if isinstance(cost, bool) or not isinstance(cost, (int, float)):

@@ -11,6 +11,7 @@ import msgspec
 from cert_otel import semconv
 from cert_otel.capture._content import get_cleaner, to_json
 from cert_otel.capture._fingerprint import pseudonymise
+from cert_otel.capture._guard import attempt, release
 from cert_otel.records import ContextItem
 
 if TYPE_CHECKING:
@@ -74,17 +75,15 @@ class set_context:  # noqa: N801 - read as a verb: `with set_context(...)` or a 
         task_type: str | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
-        outer = _ambient.get()
-        self._token: Token[Ambient] | None = _ambient.set(
-            Ambient(
-                outer.context if context is None else to_items(context),
-                user or outer.user,
-                conversation or outer.conversation,
-                tenant or outer.tenant,
-                task_type or outer.task_type,
-                outer.metadata if metadata is None else {**(outer.metadata or {}), **metadata},
-                outer.cost_tracking,
-            )
+        self._token = attempt(
+            "set_context",
+            _set_ambient,
+            context,
+            user=user,
+            conversation=conversation,
+            tenant=tenant,
+            task_type=task_type,
+            metadata=metadata,
         )
 
     def __enter__(self) -> Self:
@@ -97,18 +96,36 @@ class set_context:  # noqa: N801 - read as a verb: `with set_context(...)` or a 
         traceback: TracebackType | None,
     ) -> None:
         if self._token is not None:
-            _ambient.reset(self._token)
+            release(self._token)
             self._token = None
 
 
+def _set_ambient(
+    context: ContextLike | None,
+    *,
+    user: str | None,
+    conversation: str | None,
+    tenant: str | None,
+    task_type: str | None,
+    metadata: Mapping[str, Any] | None,
+) -> Token[Ambient]:
+    outer = _ambient.get()
+    return _ambient.set(
+        Ambient(
+            outer.context if context is None else to_items(context),
+            user or outer.user,
+            conversation or outer.conversation,
+            tenant or outer.tenant,
+            task_type or outer.task_type,
+            outer.metadata if metadata is None else {**(outer.metadata or {}), **metadata},
+            outer.cost_tracking,
+        )
+    )
+
+
 def without_cost() -> Token[Ambient]:
-    """Leave costs out of the calls that follow, until `reset_ambient`."""
+    """Leave costs out of the calls that follow, until the token is released."""
     return _ambient.set(_ambient.get()._replace(cost_tracking=False))
-
-
-def reset_ambient(token: Token[Ambient]) -> None:
-    """Undo `without_cost`."""
-    _ambient.reset(token)
 
 
 def to_items(context: ContextLike, *, source: str = EXPLICIT) -> tuple[ContextItem, ...]:
@@ -126,11 +143,19 @@ def _to_item(item: str | Mapping[str, Any] | ContextItem, source: str) -> Contex
         text = item.get("text") or item.get("content") or item.get("page_content") or ""
         item_id = item.get("id")
         return ContextItem(
-            text=str(text),
+            text=_to_text(text),
             id=None if item_id is None else str(item_id),
             source=str(item.get("source") or source),
         )
-    return ContextItem(text=str(item), source=source)
+    return ContextItem(text=_to_text(item), source=source)
+
+
+def _to_text(value: Any) -> str:
+    """Return a passage as text; what is none is cleaned before it becomes one, as escapes hide."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    shown = get_cleaner().clean_tree(value)
+    return shown if isinstance(shown, str) else to_json(shown)
 
 
 def context_attribute(items: Sequence[ContextItem]) -> str:
@@ -143,13 +168,13 @@ def ambient_attributes(ambient: Ambient, *, with_content: bool) -> dict[str, str
     """Return what the application said, as attributes of a call."""
     attributes: dict[str, str] = {}
     if ambient.user is not None:
-        attributes[semconv.ENDUSER_PSEUDO_ID] = pseudonymise(ambient.user)
+        attributes[semconv.ENDUSER_PSEUDO_ID] = pseudonymise(str(ambient.user))
     if ambient.conversation is not None:
-        attributes[semconv.CONVERSATION_ID] = ambient.conversation
+        attributes[semconv.CONVERSATION_ID] = str(ambient.conversation)
     if ambient.tenant is not None:
-        attributes[semconv.TENANT] = ambient.tenant
+        attributes[semconv.TENANT] = str(ambient.tenant)
     if ambient.task_type is not None:
-        attributes[semconv.TASK_TYPE] = ambient.task_type
+        attributes[semconv.TASK_TYPE] = str(ambient.task_type)
     if ambient.metadata:
         attributes[semconv.METADATA] = to_json(ambient.metadata)
     if with_content and ambient.context:

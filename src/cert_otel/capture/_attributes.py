@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,6 +15,8 @@ if TYPE_CHECKING:
 
 _INT32: Final = 2**31
 """Every exporter can send an integer below; of a larger one it is asked."""
+_NUMBERS: Final = (int, float)
+_SDK: Final = "opentelemetry.sdk.trace"
 _read_counts: Final = attrgetter(
     "input_tokens",
     "output_tokens",
@@ -78,21 +79,50 @@ def add_logprobs(attributes: dict[str, Any], stats: LogprobStats) -> None:
 
 def make_exportable(attributes: dict[str, Any]) -> None:
     """Replace, or take out, what some exporter cannot send."""
-    doubtful = [name for name, value in attributes.items() if not _is_plain(value)]
+    doubtful = [
+        name
+        for name, value in attributes.items()
+        # In one expression: a call for each of two dozen values takes 2 µs more. No exporter
+        # minds a number between the bounds, and a NaN is not between them.
+        if not (
+            value.isascii()
+            if (kind := type(value)) is str
+            else kind is bool or (kind in _NUMBERS and -_INT32 < value < _INT32)
+        )
+    ]
     for name in doubtful:
         value = attributes.pop(name)
-        safe = exportable_tree(value) if isinstance(value, (list, tuple)) else exportable(value)
+        is_list = isinstance(value, (list, tuple))
+        safe = tuple(exportable_tree(value)) if is_list else exportable(value)
         if safe is not None:
             attributes[name] = safe
 
 
-def _is_plain(value: Any) -> bool:
-    kind = type(value)
-    if kind is str:
-        return bool(value.isascii())
-    if kind is int:
-        return -_INT32 < value < _INT32
-    return kind is bool or (kind is float and -math.inf < value < math.inf)
+def put_attributes(span: Any, attributes: dict[str, Any]) -> None:
+    """Set attributes that `make_exportable` has seen.
+
+    The SDK looks at every value once more and puts each in by a call of its own: 8 µs for the
+    two dozen of a chat. Where its limits are far they go into its container in one go.
+    """
+    if not _put_directly(span, attributes):
+        span.set_attributes(attributes)
+
+
+def _put_directly(span: Any, attributes: dict[str, Any]) -> bool:
+    """Do what the SDK's own span does, 1.30 to 1.45; `False` when it is not that, or ended."""
+    if type(span).__module__ != _SDK:
+        return False
+    try:
+        held = span._attributes  # noqa: SLF001 - see `put_attributes`
+        with span._lock, held._lock:  # noqa: SLF001
+            known = held._dict  # noqa: SLF001
+            is_open = span._end_time is None and held.max_value_len is None  # noqa: SLF001
+            if not is_open or len(known) + len(attributes) > held.maxlen:
+                return False
+            known.update(attributes)
+    except (AttributeError, TypeError):  # another version, or no limit at all
+        return False
+    return True
 
 
 def _add_known(attributes: dict[str, Any], names: tuple[str, ...], values: tuple[Any, ...]) -> None:

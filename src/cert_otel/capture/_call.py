@@ -7,7 +7,7 @@ guard, so that what goes wrong here is counted and the application sees nothing.
 
 from __future__ import annotations
 
-import contextlib
+import os
 import time
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -24,7 +24,13 @@ from opentelemetry.trace import (
 from cert_otel import config, semconv
 from cert_otel.capture import _duplicates, _finalisers, _guard
 from cert_otel.capture._ambient import NOTHING, Ambient, ambient_attributes, get_ambient
-from cert_otel.capture._attributes import add_cost, add_logprobs, add_usage, make_exportable
+from cert_otel.capture._attributes import (
+    add_cost,
+    add_logprobs,
+    add_usage,
+    make_exportable,
+    put_attributes,
+)
 from cert_otel.capture._content import (
     exportable_tree,
     get_cleaner,
@@ -32,7 +38,7 @@ from cert_otel.capture._content import (
     to_json,
 )
 from cert_otel.capture._fingerprint import fingerprint_prompt, pseudonymise
-from cert_otel.capture._guard import attempt
+from cert_otel.capture._guard import attempt, release
 from cert_otel.capture._logprobs import LogprobStats, summarise_logprobs
 from cert_otel.capture._providers import AZURE_PRICE_ID
 from cert_otel.pricing import price_call
@@ -98,8 +104,10 @@ class Call:
         "_error_text",
         "_first_chunk_ns",
         "_foreign",
+        "_has_reply",
         "_inference_data",
         "_last_chunk_ns",
+        "_process_id",
         "_start_perf_ns",
         "_telemetry",
         "attributes",
@@ -171,11 +179,13 @@ class Call:
         """Set by a reader when the reply itself reports a failure."""
         self.reader: ChunkReader | None = None
         self.finished = False
+        self._process_id = os.getpid()
         self._chunk_count = 0
         self._first_chunk_ns: int | None = None
         self._last_chunk_ns: int | None = None
         self._start_perf_ns = 0
         self._foreign = False
+        self._has_reply = False
         self._inference_data: Any | None = None
         self._error_text: str | None = None
         self._end_ns = 0
@@ -186,10 +196,12 @@ class Call:
         self._ambient: Ambient = get_ambient()
         self.start_ns = time.time_ns()
         self._start_perf_ns = time.perf_counter_ns()
-        self._inference_data = _duplicates.find_inference_data(parent)
-        foreign = (
-            None if self._inference_data is not None else _duplicates.find_foreign_span(parent)
-        )
+        foreign = None
+        if parent:  # an empty context has nobody in it
+            # The innermost span is the one that counts when a journal is read.
+            foreign = _duplicates.find_foreign_span(parent)
+            if foreign is None:
+                self._inference_data = _duplicates.find_inference_data(parent)
         self._foreign = foreign is not None
         self.context = parent
         if foreign is not None:
@@ -254,13 +266,8 @@ class Call:
         otel_context.detach(token)
 
     def drop(self, token: Token[Context]) -> None:
-        """Undo `attach` and leave the call: the coroutine that worked for it was thrown away.
-
-        That happens in whatever frame and context the garbage collector or a closing event
-        loop is in, so nothing is ended here, and a token of another context is let go.
-        """
-        with contextlib.suppress(ValueError):
-            token.var.reset(token)
+        """Undo `attach` and leave the call: the coroutine that worked for it was thrown away."""
+        release(token)
         _finalisers.leave(self)
 
     def open_stream(self) -> None:
@@ -274,10 +281,9 @@ class Call:
 
     def read_chunk(self, chunk: Any) -> None:
         """Take a chunk into account; never raises."""
-        now = time.perf_counter_ns()
+        self._last_chunk_ns = time.perf_counter_ns()
         if self._first_chunk_ns is None:
-            self._first_chunk_ns = now
-        self._last_chunk_ns = now
+            self._first_chunk_ns = self._last_chunk_ns
         self._chunk_count += 1
         if self.reader is None:
             return
@@ -292,7 +298,7 @@ class Call:
         """End the call with a reply, or, for a stream, after its last chunk."""
         if self.finished:
             return
-        if reply is not None:
+        if reply is not None and not self._has_reply:
             self.read_reply(reply)
         outcome: StreamOutcome | None = None
         if self.stream:
@@ -302,6 +308,7 @@ class Call:
     def read_reply(self, reply: Any) -> None:
         """Take a complete reply into account, of a call that may fail all the same."""
         if not self.finished:
+            self._has_reply = True
             attempt("read_reply", self.endpoint.read_reply, self, reply)
 
     def fail(self, error: BaseException) -> None:
@@ -342,6 +349,8 @@ class Call:
 
     def _finish(self, outcome: StreamOutcome | None, *, end_ns: int | None = None) -> None:
         self.finished = True
+        if os.getpid() != self._process_id:
+            return  # the copy in a fork: the call is the parent's to record
         self._end_ns = end_ns or time.time_ns()
         if self.reader is not None:
             attempt("close_reader", self.reader.close)
@@ -407,22 +416,28 @@ class Call:
     ) -> None:
         if self._inference_data is not None:
             ours = self._fingerprint_alone()
-            self._add_ours(ours, outcome, cost, stats)
+            self._add_ambient(ours)
             make_exportable(ours)
+            self._add_ours(ours, outcome, cost, stats)
             _duplicates.enrich_inference(self._inference_data, ours)
             return
         attributes = self.attributes
         self._add_response(attributes)
+        self._add_ambient(attributes)
+        make_exportable(attributes)
+        # From here on nothing comes from outside unchecked: counts, sums and JSON of ours.
+        if self.usage is not None:
+            add_usage(attributes, self.usage)
         self._add_ours(attributes, outcome, cost, stats)
         settings = config.get_config()
         if settings.capture_content:
             attempt("content", self._add_content, attributes)
-        make_exportable(attributes)
         if self._foreign:
             self._enrich_foreign(attributes)
         else:
-            self.span.set_attributes(attributes)
-            self._set_status(self.span)
+            put_attributes(self.span, attributes)
+            if self.error_type is not None:
+                self._set_status(self.span)
         if settings.capture_content_events:
             attempt("event", self._emit_details, attributes)
 
@@ -444,12 +459,13 @@ class Call:
             add_logprobs(attributes, stats)
         if outcome is not None:
             self._add_stream(attributes, outcome)
-        if self._ambient is not NOTHING:
-            with_content = config.get_config().capture_content
-            ambient = attempt(
-                "ambient", ambient_attributes, self._ambient, with_content=with_content
-            )
-            attributes.update(ambient or {})
+
+    def _add_ambient(self, attributes: dict[str, Any]) -> None:
+        if self._ambient is NOTHING:
+            return
+        with_content = config.get_config().capture_content
+        ambient = attempt("ambient", ambient_attributes, self._ambient, with_content=with_content)
+        attributes.update(ambient or {})
 
     def _enrich_foreign(self, attributes: dict[str, Any]) -> None:
         if self.span.is_recording():
@@ -476,8 +492,6 @@ class Call:
             attributes[semconv.RESPONSE_MODEL] = self.response_model
         if self.finish_reasons:
             attributes[semconv.RESPONSE_FINISH_REASONS] = self.finish_reasons
-        if self.usage is not None:
-            add_usage(attributes, self.usage)
         if self.error_type is not None:
             attributes[semconv.ERROR_TYPE] = self.error_type
         if self.user is not None:
@@ -525,7 +539,7 @@ class Call:
             if self.usage is not None:
                 instruments.record_usage(self.usage, attributes)
             self._write_durations(instruments, attributes)
-        if self.usage is not None or cost is not None:
+        if self._ambient.cost_tracking and (self.usage is not None or cost is not None):
             instruments.record_cost(None if cost is None else cost.amount, attributes)
         if stats is not None and stats.perplexity is not None:
             instruments.record_perplexity(stats.perplexity, attributes)
@@ -576,7 +590,7 @@ def begin_call(
     try:
         _finalisers.drain()
         context = otel_context.get_current()
-        if _duplicates.is_suppressed(context):
+        if context and _duplicates.is_suppressed(context):
             return None
         call = Call(telemetry, endpoint, target, model=model, stream=stream)
         call._start(context)  # noqa: SLF001 - one module

@@ -11,6 +11,7 @@ import base64
 import binascii
 import hashlib
 import math
+import os
 import re
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,8 +29,9 @@ Message = dict[str, Any]
 REDACTED: Final = "[REDACTED]"
 WITHHELD: Final = "[withheld: the redactor failed]"
 _MAX_DEPTH: Final = 32
+BLOBS: Final = (bytes, bytearray, memoryview)
+_MAX_BITS: Final = 64
 _INT64: Final = range(-(2**63), 2**63)
-_encode: Final = msgspec.json.Encoder(enc_hook=repr).encode
 
 
 class Cleaner:
@@ -58,15 +60,32 @@ class Cleaner:
         except Exception as error:  # noqa: BLE001 - the redactor is the application's code
             _guard.report("redactor", error)
             return WITHHELD
-        text = make_encodable(text)
+        return self.cap(make_encodable(text))
+
+    def cap(self, text: str) -> str:
+        """Cut a text that has been redacted."""
         if len(text) <= self._max_chars:
             return text
         return f"{text[: self._max_chars]}… [{len(text) - self._max_chars} more characters]"
 
+    def _clean_number(self, number: float) -> Any:
+        """Return a number, or what is left of it: a card's number may be one in JSON, too."""
+        if self._pattern is None and self._callback is None:
+            return number
+        if isinstance(number, int) and number.bit_length() > _MAX_BITS:
+            return None  # no exporter can send it
+        text = str(number)
+        cleaned = self.clean(text)
+        return number if cleaned == text else cleaned
+
     def clean_tree(self, value: Any, depth: int = 0) -> Any:
         """Clean every text inside JSON-like data, keys included: models invent those too."""
-        if value is None or isinstance(value, (bool, int, float)):
+        if value is None or isinstance(value, bool):
             return value
+        if isinstance(value, (int, float)):
+            return self._clean_number(value)
+        if isinstance(value, BLOBS):
+            return _identify(bytes(value))
         if hasattr(value, "model_dump"):
             value = _fields_of(value)
         if isinstance(value, dict) and depth < _MAX_DEPTH:
@@ -76,7 +95,7 @@ class Cleaner:
             }
         if isinstance(value, (list, tuple)) and depth < _MAX_DEPTH:
             return [self.clean_tree(item, depth + 1) for item in value]
-        return self.clean(value if isinstance(value, str) else repr(value))
+        return self.clean(value if isinstance(value, str) else str(describe(value)))
 
 
 def _fields_of(model: Any) -> dict[str, Any]:
@@ -94,6 +113,19 @@ def make_encodable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
+def describe(value: Any) -> Any:
+    """Stand in for what JSON has no form for.
+
+    Not its `repr`: that is the application's code, and may well ask a database.
+    """
+    if hasattr(value, "model_dump"):
+        return _fields_of(value)
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    return f"<{type(value).__qualname__}>"
+
+
+_encode: Final = msgspec.json.Encoder(enc_hook=describe).encode
 _cleaner: Cleaner | None = None
 
 
@@ -119,7 +151,7 @@ config.on_change(_forget_cleaner)
 
 
 def to_json(value: Any) -> str:
-    """Encode for an attribute; what JSON has no form for is shown by its `repr`."""
+    """Encode for an attribute; what JSON has no form for is shown by `describe`."""
     try:
         return _encode(value).decode()
     except (UnicodeEncodeError, OverflowError):
@@ -129,7 +161,11 @@ def to_json(value: Any) -> str:
 def exportable_tree(value: Any) -> Any:
     """Return JSON-like data as every exporter can send it: `exportable`, all the way down."""
     if isinstance(value, dict):
-        return {make_encodable(key): exportable_tree(item) for key, item in value.items() if key}
+        return {
+            make_encodable(str(key)): exportable_tree(item)
+            for key, item in value.items()
+            if key != ""
+        }
     if isinstance(value, (list, tuple)):
         return [exportable_tree(item) for item in value]
     return exportable(value)
@@ -191,14 +227,18 @@ def blob_part(data: str | bytes, *, modality: str, mime_type: str | None) -> Par
         "type": "blob",
         "modality": modality,
         "mime_type": mime_type,
-        "sha256": hashlib.sha256(raw).hexdigest(),
-        "size_bytes": len(raw),
+        **_identify(raw),
     }
+
+
+def _identify(raw: bytes) -> dict[str, Any]:
+    """Return what stands for bytes that are not kept."""
+    return {"sha256": hashlib.sha256(raw).hexdigest(), "size_bytes": len(raw)}
 
 
 def uri_part(uri: str, *, modality: str) -> Part:
     """Return a reference; a `data:` URI becomes a blob."""
-    if uri.startswith("data:"):
+    if uri[: len("data:")].lower() == "data:":
         header, _, payload = uri[len("data:") :].partition(",")
         return blob_part(payload, modality=modality, mime_type=header.split(";")[0] or None)
     return {"type": "uri", "modality": modality, "uri": get_cleaner().clean(uri)}
@@ -214,7 +254,7 @@ def _parse_json(value: Any) -> Any:
         return value
     try:
         return msgspec.json.decode(value)
-    except (msgspec.DecodeError, UnicodeEncodeError):
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         return value
 
 

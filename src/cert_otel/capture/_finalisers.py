@@ -7,9 +7,15 @@ bounded deque (atomic in CPython) and returns. The next call, a flush or the exi
 from __future__ import annotations
 
 import atexit
+import os
 import time
 from collections import deque
 from typing import Final, Protocol
+
+from opentelemetry import metrics
+
+from cert_otel import semconv
+from cert_otel.capture._guard import attempt
 
 CAPACITY: Final = 10_000
 """Abandoned calls that are held until somebody drains; more are counted and let go."""
@@ -27,6 +33,8 @@ _abandoned: Final[deque[tuple[Abandonable, int]]] = deque()
 _registered = False
 dropped = 0
 """Abandoned calls that were not recorded because the deque was full."""
+_counted = 0
+"""Those of them that the metric knows of."""
 
 
 def leave(call: Abandonable) -> None:
@@ -45,7 +53,19 @@ def drain() -> None:
             call, end_ns = _abandoned.popleft()
         except IndexError:  # another thread was faster
             return
-        call.abandon(end_ns=end_ns)
+        attempt("drain", call.abandon, end_ns=end_ns)
+    if dropped > _counted:
+        attempt("drain", _count_dropped)
+
+
+def _count_dropped() -> None:
+    global _counted
+    since, _counted = dropped - _counted, dropped
+    metrics.get_meter("cert_otel").create_counter(
+        semconv.METRIC_FINALISERS_DROPPED,
+        unit="{call}",
+        description="Abandoned calls that were not recorded because too many were waiting",
+    ).add(since)
 
 
 def drain_at_exit() -> None:
@@ -58,3 +78,7 @@ def drain_at_exit() -> None:
     if not _registered:
         _registered = True
         atexit.register(drain)
+
+
+# What was left before a fork is the parent's to end.
+os.register_at_fork(after_in_child=_abandoned.clear)

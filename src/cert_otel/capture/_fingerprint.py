@@ -21,15 +21,16 @@ if TYPE_CHECKING:
 
 _KEY_BYTES: Final = 32
 _DIGEST_BYTES: Final = 16
-_key: bytes | None = None
+_keys: Final[dict[Path | None, bytes]] = {}
+"""The key in use, under the file that holds it: threads that make one at once agree."""
 _key_path: Path | None = None
 
 
 def share_key(journal: str) -> None:
     """Keep the random key in a file beside this journal."""
-    global _key, _key_path  # noqa: PLW0603 - one key a process
+    global _key_path  # noqa: PLW0603 - one key a process
     _key_path = Path(f"{journal}.key")
-    _key = None
+    _keys.clear()
 
 
 def pseudonymise(identifier: str) -> str:
@@ -58,16 +59,15 @@ def _hash(purpose: bytes, parts: Iterable[str]) -> str:
 
 
 def _get_key() -> bytes:
-    global _key  # noqa: PLW0603 - one key a process
-    if _key is None:
-        settings = config.get_config()
-        if settings.hash_key is not None:
-            _key = hashlib.sha256(settings.hash_key.encode()).digest()
-        elif _key_path is not None:
-            _key = _shared_key(_key_path)
-        else:
-            _key = secrets.token_bytes(_KEY_BYTES)
-    return _key
+    key = _keys.get(_key_path)
+    return _keys.setdefault(_key_path, _make_key(_key_path)) if key is None else key
+
+
+def _make_key(path: Path | None) -> bytes:
+    settings = config.get_config()
+    if settings.hash_key is not None:
+        return hashlib.sha256(settings.hash_key.encode()).digest()
+    return secrets.token_bytes(_KEY_BYTES) if path is None else _shared_key(path)
 
 
 def _shared_key(path: Path) -> bytes:
@@ -81,7 +81,7 @@ def _shared_key(path: Path) -> bytes:
 
 def _create_key(path: Path) -> bytes:
     key = secrets.token_bytes(_KEY_BYTES)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}")
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -99,8 +99,7 @@ def _create_key(path: Path) -> bytes:
 
 
 def _forget_key(_: config.Config) -> None:
-    global _key  # noqa: PLW0603 - one key a process
-    _key = None
+    _keys.clear()
 
 
 config.on_change(_forget_key)

@@ -8,7 +8,8 @@ import msgspec
 
 from cert_otel import __version__, semconv
 from cert_otel.capture._ambient import NOTHING, ambient_attributes, get_ambient
-from cert_otel.capture._content import get_cleaner, to_json
+from cert_otel.capture._attributes import make_exportable
+from cert_otel.capture._content import BLOBS, describe, get_cleaner, to_json
 from cert_otel.capture._telemetry import Telemetry
 
 if TYPE_CHECKING:
@@ -20,9 +21,14 @@ telemetry: Final = Telemetry("cert_otel", __version__)
 
 
 def show(value: Any) -> str:
-    """Return a value as cleaned text: a text as it is, the rest as JSON."""
-    text = value if isinstance(value, str) else to_json(value)
-    return get_cleaner().clean(text)
+    """Return a value as cleaned text: a text as it is, the rest as JSON.
+
+    It is cleaned before it becomes JSON, whose escapes would hide a text from the redactor.
+    """
+    cleaner = get_cleaner()
+    if isinstance(value, str):
+        return cleaner.clean(value)
+    return cleaner.cap(to_json(cleaner.clean_tree(value)))
 
 
 def add_surroundings(attributes: dict[str, Any], metadata: Mapping[str, Any] | None) -> None:
@@ -37,12 +43,14 @@ def add_surroundings(attributes: dict[str, Any], metadata: Mapping[str, Any] | N
 
 def set_attributes(span: Span, attributes: Mapping[str, Any]) -> None:
     """Set what is not `None`."""
-    span.set_attributes({name: value for name, value in attributes.items() if value is not None})
+    known = {name: value for name, value in attributes.items() if value is not None}
+    make_exportable(known)
+    span.set_attributes(known)
 
 
 def to_builtins(value: Any) -> Any:
-    """Return JSON-like data of an argument, its `repr` where it has none."""
+    """Return JSON-like data of an argument, a description where it has none."""
     try:
-        return msgspec.to_builtins(value, enc_hook=repr, str_keys=True)
+        return msgspec.to_builtins(value, enc_hook=describe, str_keys=True, builtin_types=BLOBS)
     except (TypeError, ValueError, RecursionError):
-        return repr(value)
+        return describe(value)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import operator
 import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -9,11 +11,12 @@ from opentelemetry.trace import SpanKind
 
 from cert_otel import semconv
 from cert_otel.capture import _guard
-from cert_otel.capture._ambient import ContextLike, context_attribute, to_items
-from cert_otel.capture._attributes import add_cost, add_usage
-from cert_otel.capture._content import text_part, to_json
+from cert_otel.capture._ambient import ContextLike, context_attribute, get_ambient, to_items
+from cert_otel.capture._attributes import add_cost, add_usage, make_exportable
+from cert_otel.capture._content import make_encodable, to_json
 from cert_otel.capture._fingerprint import fingerprint_prompt
-from cert_otel.capture._functions import add_surroundings, telemetry, to_builtins
+from cert_otel.capture._functions import add_surroundings, show, telemetry, to_builtins
+from cert_otel.capture._guard import attempt
 from cert_otel.pricing import price_call
 from cert_otel.records import Cost, Usage
 
@@ -41,6 +44,13 @@ _PRICE_IDS: Final = {
     "openrouter": "openrouter",
 }
 """Platform names, the conventions' and the common ones, to price lists."""
+_TOKENS: Final = (
+    ("prompt", "input_tokens"),
+    ("completion", "output_tokens"),
+    ("cache_read", "cache_read_tokens"),
+    ("cache_write", "cache_write_tokens"),
+    ("reasoning", "reasoning_tokens"),
+)
 
 
 def log_call(
@@ -58,7 +68,8 @@ def log_call(
     """Record a model call that the application made in its own way.
 
     Calling it is an explicit opt-in: input and output are recorded, redacted and capped,
-    whether or not content is captured elsewhere. It never raises.
+    whether or not content is captured elsewhere. It never raises: an argument that cannot be
+    used is left out.
 
     Args:
         platform: `gen_ai.provider.name`, for instance `openai`.
@@ -94,21 +105,31 @@ def log_call(
             semconv.RESPONSE_MODEL: model,
             semconv.RECORD_KIND: "inference",
         }
-        add_surroundings(attributes, metadata)
-        _add_content(attributes, input_data, output_data)
-        if context is not None:
-            attributes[semconv.CONTEXT] = context_attribute(to_items(context))
-        _add_cost(attributes, platform, model, tokens=tokens, cost=cost)
+        attempt("log_call", add_surroundings, attributes, metadata)
+        attempt("log_call", _add_content, attributes, input_data, output_data)
+        attempt("log_call", _add_context, attributes, context)
+        attempt("log_call", _add_cost, attributes, platform, model, tokens=tokens, cost=cost)
+        make_exportable(attributes)
         end_ns = time.time_ns()
+        duration_ns = attempt("log_call", _to_ns, latency_ms) or 0
         span = telemetry.tracer.start_span(
-            f"{semconv.OPERATION_CHAT} {model}",
+            make_encodable(f"{semconv.OPERATION_CHAT} {model}"),
             kind=SpanKind.CLIENT,
             attributes=attributes,
-            start_time=end_ns - int((latency_ms or 0.0) * _NS_PER_MS),
+            start_time=end_ns - duration_ns,
         )
         span.end(end_ns)
     except Exception as error:  # noqa: BLE001 - the guard
         _guard.report("log_call", error)
+
+
+def _to_ns(latency_ms: float | None) -> int:
+    return 0 if latency_ms is None else max(0, int(latency_ms * _NS_PER_MS))
+
+
+def _add_context(attributes: dict[str, Any], context: ContextLike | None) -> None:
+    if context is not None and (items := to_items(context)):
+        attributes[semconv.CONTEXT] = context_attribute(items)
 
 
 def _add_content(attributes: dict[str, Any], input_data: Any, output_data: Any) -> None:
@@ -117,9 +138,11 @@ def _add_content(attributes: dict[str, Any], input_data: Any, output_data: Any) 
         (semconv.OUTPUT_MESSAGES, "assistant", output_data),
     ):
         if value is not None:
-            text = value if isinstance(value, str) else to_json(to_builtins(value))
-            attributes[name] = to_json([{"role": role, "parts": [text_part(text)]}])
+            plain = value if isinstance(value, str) else to_builtins(value)
+            part = {"type": "text", "content": show(plain)}
+            attributes[name] = to_json([{"role": role, "parts": [part]}])
             if role == "user":
+                text = plain if isinstance(plain, str) else to_json(plain)
                 attributes[semconv.PROMPT_FINGERPRINT] = fingerprint_prompt((role, text))
 
 
@@ -131,11 +154,14 @@ def _add_cost(
     tokens: Mapping[str, int] | None,
     cost: float | None,
 ) -> None:
-    usage = _to_usage(tokens)
+    usage = attempt("log_call", _to_usage, tokens)
     if usage is not None:
         add_usage(attributes, usage)
-    if cost is not None:
-        add_cost(attributes, Cost(amount=float(cost), source="override"))
+    if not get_ambient().cost_tracking:
+        return
+    amount = None if cost is None else attempt("log_call", _to_amount, cost)
+    if amount is not None:
+        add_cost(attributes, Cost(amount=amount, source="override"))
         return
     price_id = _PRICE_IDS.get(platform.lower())
     if usage is None or price_id is None:
@@ -148,10 +174,21 @@ def _add_cost(
 def _to_usage(tokens: Mapping[str, int] | None) -> Usage | None:
     if not tokens:
         return None
-    return Usage(
-        input_tokens=tokens.get("prompt"),
-        output_tokens=tokens.get("completion"),
-        cache_read_tokens=tokens.get("cache_read"),
-        cache_write_tokens=tokens.get("cache_write"),
-        reasoning_tokens=tokens.get("reasoning"),
-    )
+    counts = {field: attempt("log_call", _to_count, tokens.get(name)) for name, field in _TOKENS}
+    return None if all(count is None for count in counts.values()) else Usage(**counts)
+
+
+def _to_count(value: Any) -> int | None:
+    if value is None:
+        return None
+    count = operator.index(value)
+    if isinstance(value, bool) or count < 0:
+        raise ValueError(f"{value!r} is no number of tokens")
+    return count
+
+
+def _to_amount(cost: Any) -> float:
+    amount = float(cost)
+    if not math.isfinite(amount):
+        raise ValueError(f"{cost!r} is no amount")
+    return amount

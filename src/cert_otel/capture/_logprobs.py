@@ -53,9 +53,9 @@ def _summarise(logprobs: Sequence[Any]) -> LogprobStats | None:
     except (TypeError, ValueError, OverflowError):
         return None
     # A NaN may hide from the ends, but not from the sum.
-    if not SENTINEL < minimum or not maximum <= 0 or math.isnan(total):
+    if not minimum > SENTINEL or not maximum <= 0 or math.isnan(total):
         return None
-    return LogprobStats(total / len(logprobs), minimum, total, len(logprobs))
+    return LogprobStats(total / len(logprobs), float(minimum), total, len(logprobs))
 
 
 def _is_usable(value: Any) -> bool:

@@ -15,6 +15,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
+from opentelemetry.context import attach, detach
 
 from cert_otel.capture import _finalisers, _guard
 from cert_otel.capture._guard import attempt
@@ -101,21 +102,21 @@ class WatchedIterator:
         call = state.call
         if call.finished:
             return next(self._inner)
-        token = call.attach()
+        token = attach(call.context)
         state.is_reading = True
         try:
             chunk = next(self._inner)
         except StopIteration:
-            call.detach(token)
+            detach(token)
             state.is_reading = False
             call.succeed()
             raise
         except BaseException as error:
-            call.detach(token)
+            detach(token)
             state.is_reading = False
             call.fail(error)
             raise
-        call.detach(token)
+        detach(token)
         state.is_reading = False
         call.read_chunk(chunk)
         return chunk
@@ -141,12 +142,12 @@ class WatchedAsyncIterator:
         call = state.call
         if call.finished:
             return await self._inner.__anext__()
-        token = call.attach()
+        token = attach(call.context)
         state.is_reading = True
         try:
             chunk = await self._inner.__anext__()
         except StopAsyncIteration:
-            call.detach(token)
+            detach(token)
             state.is_reading = False
             call.succeed()
             raise
@@ -155,11 +156,11 @@ class WatchedAsyncIterator:
             state.is_reading = False
             raise
         except BaseException as error:
-            call.detach(token)
+            detach(token)
             state.is_reading = False
             call.fail(error)
             raise
-        call.detach(token)
+        detach(token)
         state.is_reading = False
         call.read_chunk(chunk)
         return chunk

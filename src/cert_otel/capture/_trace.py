@@ -6,14 +6,15 @@ import contextlib
 import functools
 import inspect
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, overload
 
 from opentelemetry import context as otel_context
 from opentelemetry.trace import Status, StatusCode, set_span_in_context
 
 from cert_otel import semconv
-from cert_otel.capture import _finalisers, _guard
-from cert_otel.capture._ambient import context_attribute, reset_ambient, to_items, without_cost
+from cert_otel.capture import _finalisers
+from cert_otel.capture._ambient import context_attribute, to_items, without_cost
+from cert_otel.capture._attributes import make_exportable
 from cert_otel.capture._functions import (
     add_surroundings,
     set_attributes,
@@ -21,6 +22,7 @@ from cert_otel.capture._functions import (
     telemetry,
     to_builtins,
 )
+from cert_otel.capture._guard import attempt, release
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 
     from cert_otel.capture._ambient import Ambient
 
+_MAX_PIECES: Final = 10_000
+"""Pieces of a generator that are remembered: more text than the size cap keeps."""
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -117,23 +121,23 @@ class _FunctionCall:
         self._options = options
         self._span: Span | None = None
         self._context: Context | None = None
-        self.pieces: list[Any] = []
-        """What a generator yielded so far."""
-        try:
-            self._start(args, kwargs)
-        except Exception as error:  # noqa: BLE001 - the guard
-            _guard.report("trace", error)
+        self._is_left = False
+        self._pieces: list[Any] = []
+        attempt("trace", self._start, args, kwargs)
 
     def _start(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         from cert_otel.capture.distro import ensure_started  # noqa: PLC0415 - a cycle
 
+        _finalisers.drain()
         ensure_started(self._options.log_path)
+        _finalisers.drain_at_exit()
         attributes: dict[str, Any] = {
             semconv.RECORD_KIND: "function",
             semconv.FUNCTION_NAME: self._options.name,
             semconv.INPUT_DATA: show(_arguments(self._options.signature, args, kwargs)),
         }
         add_surroundings(attributes, self._options.metadata)
+        make_exportable(attributes)
         self._span = telemetry.tracer.start_span(self._options.name, attributes=attributes)
         self._context = set_span_in_context(self._span)
 
@@ -144,51 +148,58 @@ class _FunctionCall:
 
     @staticmethod
     def leave(tokens: tuple[Token[Context] | None, Token[Ambient] | None]) -> None:
-        """Undo `enter`, in the same thread or task."""
+        """Undo `enter`."""
         token, ambient = tokens
         if ambient is not None:
-            reset_ambient(ambient)
+            release(ambient)
         if token is not None:
-            otel_context.detach(token)
+            release(token)
+
+    def keep(self, piece: Any) -> None:
+        """Remember what a generator yielded, up to a bound: some never end."""
+        if len(self._pieces) < _MAX_PIECES:
+            self._pieces.append(piece)
+
+    def drop(self) -> None:
+        """Leave the end to `_finalisers`: the function was closed, or let go of."""
+        if not self._is_left:
+            self._is_left = True
+            _finalisers.leave(self)
 
     def succeed(self, result: Any) -> None:
         """End with what the function returned."""
-        if self._span is None:
-            return
-        try:
-            set_attributes(self._span, _result_attributes(result))
-        except Exception as error:  # noqa: BLE001 - the guard
-            _guard.report("trace_result", error)
-        self._span.end()
+        if self._span is not None:
+            attempt("trace_result", _set_result, self._span, result)
+            attempt("trace_end", self._span.end)
 
     def succeed_with_pieces(self) -> None:
         """End with what the generator yielded."""
-        self.succeed(_joined(self.pieces))
+        self.succeed(_joined(self._pieces))
 
     def abandon(self, *, end_ns: int | None = None) -> None:
-        """End a generator that was closed or let go of before its end."""
-        if self._span is None:
-            return
-        try:
-            set_attributes(self._span, _result_attributes(_joined(self.pieces)))
-            self._span.set_attribute(semconv.STREAM_OUTCOME, "abandoned")
-        except Exception as error:  # noqa: BLE001 - the guard
-            _guard.report("trace_result", error)
-        self._span.end(end_ns)
+        """End a function that was closed or let go of before its end."""
+        if self._span is not None:
+            attempt("trace_result", _set_result, self._span, _joined(self._pieces))
+            attempt("trace_end", self._span.set_attribute, semconv.STREAM_OUTCOME, "abandoned")
+            attempt("trace_end", self._span.end, end_ns)
 
     def fail(self, error: BaseException) -> None:
         """End with what the function raised."""
-        if self._span is None:
-            return
-        try:
-            kind = type(error)
-            name = kind.__qualname__
-            full = name if kind.__module__ == "builtins" else f"{kind.__module__}.{name}"
-            self._span.set_attribute(semconv.ERROR_TYPE, full)
-            self._span.set_status(Status(StatusCode.ERROR))
-        except Exception as own_error:  # noqa: BLE001 - the guard
-            _guard.report("trace_error", own_error)
-        self._span.end()
+        if self._span is not None and not self._is_left:
+            attempt("trace_error", _set_error, self._span, error)
+            attempt("trace_end", self._span.end)
+
+
+def _set_result(span: Span, result: Any) -> None:
+    set_attributes(span, _result_attributes(result))
+
+
+def _set_error(span: Span, error: BaseException) -> None:
+    kind = type(error)
+    name = kind.__qualname__
+    full = name if kind.__module__ == "builtins" else f"{kind.__module__}.{name}"
+    span.set_attribute(semconv.ERROR_TYPE, full)
+    span.set_status(Status(StatusCode.ERROR))
 
 
 def _arguments(
@@ -248,6 +259,9 @@ def _wrap_coroutine(function: Callable[..., Any], options: _Options) -> Callable
         tokens = call.enter()
         try:
             result = await function(*args, **kwargs)
+        except GeneratorExit:
+            call.drop()
+            raise
         except BaseException as error:
             call.fail(error)
             raise
@@ -274,19 +288,16 @@ def _wrap_generator(function: Callable[..., Any], options: _Options) -> Callable
                     return stop.value  # type: ignore[no-any-return]  # the generator's own
                 finally:
                     call.leave(tokens)
-                call.pieces.append(piece)
+                call.keep(piece)
                 try:
                     sent = yield piece
                 except GeneratorExit:
-                    generator.close()
-                    _finalisers.leave(call)
-                    raise
+                    call.drop()
+                    return generator.close()  # type: ignore[no-any-return]  # likewise, from Python 3.13 on
                 except BaseException as thrown:  # noqa: BLE001 - belongs to the inner generator
                     step = functools.partial(generator.throw, thrown)
                 else:
                     step = functools.partial(generator.send, sent)
-        except GeneratorExit:
-            raise
         except BaseException as error:
             call.fail(error)
             raise
@@ -309,18 +320,19 @@ def _wrap_async_generator(function: Callable[..., Any], options: _Options) -> Ca
                     return
                 finally:
                     call.leave(tokens)
-                call.pieces.append(piece)
+                call.keep(piece)
                 try:
                     sent = yield piece
                 except GeneratorExit:
+                    call.drop()
                     await generator.aclose()
-                    _finalisers.leave(call)
                     raise
                 except BaseException as thrown:  # noqa: BLE001 - belongs to the inner generator
                     step = functools.partial(generator.athrow, thrown)
                 else:
                     step = functools.partial(generator.asend, sent)
         except GeneratorExit:
+            call.drop()
             raise
         except BaseException as error:
             call.fail(error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Final
 
-from cert_otel.errors import CertOtelError
+from cert_otel.errors import CertOtelError, MissingExtraError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,20 +26,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 done, 1 done and something needs attention, 2 not done.
     """
+    words = list(sys.argv[1:] if argv is None else argv)
     try:
         from cert_otel.cli._app import run  # noqa: PLC0415 - the [cli] extra may be missing
 
-        return run(sys.argv[1:] if argv is None else argv)
+        return run(words)
     except ImportError as error:
         extra = _find_missing_extra(error)
         if extra is None:
             raise
-        print(  # noqa: T201 - the command's own output
-            f"cert: this needs the [{extra}] extra: pip install 'cert-otel[{extra}]'",
-            file=sys.stderr,
-        )
+        return _refuse(MissingExtraError(" ".join(words[:1]) or "--help", extra))
     except CertOtelError as error:
-        print(f"cert: {error}", file=sys.stderr)  # noqa: T201 - the command's own output
+        return _refuse(error)
+
+
+def _refuse(error: CertOtelError) -> int:
+    print(f"cert: {error}", file=sys.stderr)  # noqa: T201 - the command's own output
     return EXIT_UNUSABLE
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from typing import TYPE_CHECKING, Final
@@ -10,9 +11,6 @@ import cyclopts
 
 from cert_otel import __version__
 from cert_otel.cli import EXIT_UNUSABLE
-from cert_otel.cli.costs import costs
-from cert_otel.cli.doctor import doctor
-from cert_otel.cli.version import version
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,12 +21,20 @@ app: Final = cyclopts.App(
     version=__version__,
     result_action="return_value",
 )
-for _command in (costs, doctor, version):
-    app.command(_command)
+_COMMANDS: Final = ("costs", "doctor", "version")
+for _name in _COMMANDS:
+    # By name: a command is imported when it is called.
+    app.command(f"cert_otel.cli.{_name}:{_name}", name=_name)
 
 
 def run(argv: Sequence[str]) -> int:
     """Run one command and return its exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A terminal without the euro sign, or a model's name, is no reason to fail.
+        sys.stdout.reconfigure(errors="replace")
+    if not argv or argv[0] in app.help_flags:
+        for name in _COMMANDS:
+            app[name]  # imported, for the first sentence of its docstring
     try:
         result = app(list(argv), exit_on_error=False)
         sys.stdout.flush()

@@ -33,6 +33,7 @@ _SDKS: Final = {
 """Distribution to how modules of its instrumentors are called."""
 _OURS: Final = "cert_otel_instrumentations."
 _DISABLED_INSTRUMENTATIONS: Final = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
+_TRACES_EXPORTERS: Final = "opentelemetry_traces_exporter"
 _CONNECT_TIMEOUT_S: Final = 1.0
 _OLD_PRICES_DAYS: Final = 90
 """Providers change prices several times a year: a quarter old is worth a look."""
@@ -136,16 +137,29 @@ def _check_content(config: Config) -> Check:
 
 
 def _check_exporters(config: Config, environ: Mapping[str, str]) -> Iterator[Check]:
-    if config.disabled:
-        yield Check("exporters", "attention", "CERT_OTEL_DISABLED is set: nothing is recorded")
+    sdk_disabled = environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+    if config.disabled or sdk_disabled:
+        variable = "CERT_OTEL_DISABLED" if config.disabled else "OTEL_SDK_DISABLED"
+        yield Check("exporters", "attention", f"{variable} is set: nothing is recorded", "unset it")
         return
-    exporters = default_exporters(environ)
-    names = [name.strip() for name in exporters.split(",")]
-    yield Check("exporters", "ok", ", ".join(names))
+    names = [name.strip() for name in default_exporters(environ).split(",")]
+    yield _check_exporter_names(names)
     if JSONL_EXPORTER in names:
         yield _check_journal(Path(config.jsonl))
     if any(name.startswith("otlp") for name in names):
         yield _check_endpoint(environ)
+
+
+def _check_exporter_names(names: list[str]) -> Check:
+    installed = {entry_point.name for entry_point in entry_points(group=_TRACES_EXPORTERS)}
+    unknown = [name for name in names if name not in installed | {"none"}]
+    if unknown:
+        advice = f"there is {', '.join(sorted(installed))}; OTEL_TRACES_EXPORTER chooses"
+        finding = f"{', '.join(unknown)} is not installed: nothing is recorded"
+        return Check("exporters", "attention", finding, advice)
+    if names == ["none"]:
+        return Check("exporters", "attention", "OTEL_TRACES_EXPORTER=none: nothing is recorded")
+    return Check("exporters", "ok", ", ".join(names))
 
 
 def _check_journal(path: Path) -> Check:
@@ -167,21 +181,28 @@ def _check_journal(path: Path) -> Check:
 
 
 def _check_endpoint(environ: Mapping[str, str]) -> Check:
-    protocol = environ.get("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+    protocol = (
+        environ.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL")
+        or environ.get("OTEL_EXPORTER_OTLP_PROTOCOL")
+        or "grpc"
+    )
     endpoint = (
         environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
         or environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
         or _DEFAULT_ENDPOINTS.get(protocol, _DEFAULT_ENDPOINTS["grpc"])
     )
-    parts = urlsplit(endpoint if "://" in endpoint else f"//{endpoint}")
-    port = parts.port or (443 if parts.scheme == "https" else 80)
     try:
+        parts = urlsplit(endpoint if "://" in endpoint else f"//{endpoint}")
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        # Without what may stand before the host: a password.
+        shown = f"{parts.hostname}:{port} ({protocol})"
         socket.create_connection((parts.hostname or "", port), _CONNECT_TIMEOUT_S).close()
+    except ValueError as error:
+        advice = "OTEL_EXPORTER_OTLP_ENDPOINT is written http://HOST:PORT"
+        return Check("OTLP", "attention", f"the endpoint is no address: {error}", advice)
     except OSError as error:
-        return Check(
-            "OTLP", "attention", f"{endpoint} ({protocol}): {error}", "is the collector running?"
-        )
-    return Check("OTLP", "ok", f"{endpoint} ({protocol}) is reachable")
+        return Check("OTLP", "attention", f"{shown}: {error}", "is the collector running?")
+    return Check("OTLP", "ok", f"{shown} is reachable")
 
 
 def _check_prices() -> Check:

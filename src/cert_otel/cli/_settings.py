@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from cert_otel import config
+import os
+
+from cert_otel.config import Config
 from cert_otel.errors import ConfigError
 
 
-def get_valid_config() -> config.Config:
-    """Return the settings.
+def get_valid_config() -> Config:
+    """Return the settings of the environment; what `configure` set in code is another program's.
 
     Raises:
         ConfigError: When a `CERT_OTEL_*` variable is unknown or malformed; names all of them.
     """
-    problems = config.get_problems()
+    settings, problems = Config.from_environ(os.environ)
     if problems:
         first, *others = problems
         text = "; ".join([first.problem, *(str(other) for other in others)])
         raise ConfigError(first.setting, text)
-    return config.get_config()
+    return settings

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import csv
+import io
 import sys
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from cyclopts import Parameter
+from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
-from cert_otel.cli._output import escape, make_console, print_json
+from cert_otel.cli._output import open_console, print_json
 from cert_otel.cli._settings import get_valid_config
+from cert_otel.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from rich.console import Console
 
@@ -25,9 +29,20 @@ _SIGNIFICANT: Final = 4
 _CENTS: Final = 2
 _CURRENCY_SIGNS: Final = {"USD": "$", "EUR": "€", "GBP": "£"}
 _NAMED_LINES: Final = 5
+_SHOWN_ROWS: Final = 50
+"""Of models, services and tasks, by cost; days are shown all."""
+_SMALLEST_SHARE: Final = 0.0005
+"""What one decimal of a percentage can show."""
 _MISSING: Final = "-"
 """Unknown: never shown as zero."""
 _TOKEN_COLUMNS: Final = ("prompt", "completion", "cache_read", "cache_write", "reasoning")
+_LABELS: Final = {
+    "model": ("model", "platform"),
+    "service": ("service",),
+    "day": ("date",),
+    "task": ("task", "started", "successful"),
+}
+_FIGURES: Final = ("records", "cost", "currency", "share", "unpriced", "average_per_call")
 
 
 def costs(
@@ -55,13 +70,37 @@ def costs(
 
     paths = list(files) or [Path(settings.jsonl)]
     summary = CostAnalyzer(paths, period=period, until=until).summary(by)
+    _refuse_nothing(summary, paths)
     if format == "json":
         print_json(summary)
     elif format == "csv":
         _print_csv(summary, by)
     else:
-        _print_table(summary, by, make_console())
+        with open_console() as console:
+            _print_table(summary, by, console)
     return 0
+
+
+def _refuse_nothing(summary: CostSummary, paths: Sequence[Path]) -> None:
+    """Raise where there is no call to speak of: a report of nothing is a mistake in the asking."""
+    if summary["records"] or summary["embeddings"]["records"]:
+        return
+    names = ", ".join(map(str, paths))
+    edges = (("since", summary["period"]["since"]), ("before", summary["period"]["until"]))
+    asked = " and ".join(f"{word} {moment}" for word, moment in edges if moment is not None)
+    if not asked:
+        raise InputError(names, "holds no model call; its records are of functions and the like")
+    moments = [
+        moment
+        for file in summary["files"]
+        for moment in (file["earliest"], file["latest"])
+        if moment is not None
+    ]
+    raise InputError(
+        names,
+        f"no model call {asked}; its records are from {min(moments)} to {max(moments)}: "
+        "ask for a longer --period or another --until",
+    )
 
 
 def _rows(summary: CostSummary, by: By) -> list[CostRow]:
@@ -70,22 +109,32 @@ def _rows(summary: CostSummary, by: By) -> list[CostRow]:
 
 
 def _print_csv(summary: CostSummary, by: By) -> None:
-    rows = [_flatten(row) for row in _rows(summary, by)]
-    writer = csv.DictWriter(sys.stdout, list(rows[0]) if rows else [by], lineterminator="\n")
+    header = (*_LABELS[by], *_FIGURES, *(f"{name}_tokens" for name in _TOKEN_COLUMNS))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, header, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows(map(_flatten, _rows(summary, by)))
+    sys.stdout.write(text.getvalue())
 
 
 def _flatten(row: CostRow) -> dict[str, Any]:
     flat: dict[str, Any] = {name: value for name, value in row.items() if name != "tokens"}
+    if "successful" in row:
+        flat["successful"] = str(row["successful"]).lower()  # as in JSON
     return flat | {f"{name}_tokens": row["tokens"].get(name) for name in _TOKEN_COLUMNS}
 
 
 def _print_table(summary: CostSummary, by: By, console: Console) -> None:
     for line in _headline(summary):
         console.print(line, soft_wrap=True)
-    console.print()
-    console.print(_breakdown(_rows(summary, by), by))
+    rows = _rows(summary, by)
+    shown = rows if by == "day" else rows[:_SHOWN_ROWS]
+    if shown:
+        console.print()
+        console.print(_breakdown(shown, by, console.width))
+    if len(rows) > len(shown):
+        more = _count(len(rows) - len(shown), "more row")
+        console.print(f"[dim]{more}: --format csv or json prints all[/]")
     for line in _footer(summary):
         console.print(f"[dim]{line}[/]", soft_wrap=True)
 
@@ -94,7 +143,7 @@ def _headline(summary: CostSummary) -> Iterator[str]:
     currency = summary["currency"]
     if len(summary["totals"]) > 1:
         amounts = (format_cost(one["total"], one["currency"]) for one in summary["totals"])
-        yield f"[bold]{' + '.join(amounts)}[/] for {_count(summary['records'], 'call')}"
+        yield f"[bold]{' and '.join(amounts)}[/] for {_count(summary['records'], 'call')}"
     else:
         total = format_cost(summary["total"], currency)
         yield f"[bold]{total}[/] for {_count(summary['records'], 'call')}"
@@ -113,31 +162,43 @@ def _headline(summary: CostSummary) -> Iterator[str]:
         yield f"embeddings           {cost} for {calls}, not in the total"
 
 
-def _breakdown(rows: list[CostRow], by: By) -> Table:
-    any_unpriced = any(row["unpriced"] for row in rows)
+def _breakdown(rows: Sequence[CostRow], by: By, width: int) -> Table:
+    cells = {name: [_COLUMNS[name](row) for row in rows] for name in _choose_columns(rows, by)}
+    names = _fit(cells, width)
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column(by, overflow="fold")
-    headers = ("calls", "cost", "share", "prompt", "completion")
-    for name in (*headers, "unpriced") if any_unpriced else headers:
+    for name in names:
         table.add_column(name, justify="right", no_wrap=True)
     seen = Counter(row.get("model") for row in rows)
-    for row in rows:
-        cells = [
-            escape(_label(row, by, with_platform=seen[row.get("model")] > 1)),
-            f"{row['records']:,}",
-            format_cost(row["cost"], row["currency"]),
-            _MISSING if row["share"] is None else f"{row['share']:.1%}",
-            _tokens(row["tokens"]["prompt"]),
-            _tokens(row["tokens"]["completion"]),
-        ]
-        table.add_row(*cells, *([f"{row['unpriced']:,}"] if any_unpriced else []))
+    for at, row in enumerate(rows):
+        label = _label(row, by, with_platform=seen[row.get("model")] > 1)
+        table.add_row(Text(label), *(cells[name][at] for name in names))
     return table
+
+
+def _choose_columns(rows: Sequence[CostRow], by: By) -> Iterator[str]:
+    any_unpriced = any(row["unpriced"] for row in rows)
+    for name in _COLUMNS:
+        if (name != "unpriced" or any_unpriced) and (name != "outcome" or by == "task"):
+            yield name
+
+
+def _fit(cells: Mapping[str, Sequence[str]], width: int) -> list[str]:
+    """Leave columns out until the others have room beside a name, which can be folded."""
+    widths = {
+        name: _COLUMN_GAP + max(len(name), *map(len, column)) for name, column in cells.items()
+    }
+    for name in _LEFT_OUT_FIRST:
+        if _NAME_WIDTH + sum(widths.values()) <= width:
+            break
+        widths.pop(name, None)
+    return list(widths)
 
 
 def _label(row: CostRow, by: By, *, with_platform: bool) -> str:
     if by == "model":
         name = row.get("model") or "unknown"
-        return f"{name}\n  {row.get('platform')}" if with_platform else name
+        return f"{name}\n  {row.get('platform') or 'unknown'}" if with_platform else name
     field = {"service": "service", "day": "date", "task": "task"}[by]
     return str(row.get(field) or "unknown")
 
@@ -175,19 +236,44 @@ def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def _share(share: float | None) -> str:
+    if share is None:
+        return _MISSING
+    return "<0.1%" if 0 < share < _SMALLEST_SHARE else f"{share:.1%}"
+
+
 def _tokens(count: int | None) -> str:
     return _MISSING if count is None else f"{count:,}"
+
+
+def _outcome(row: CostRow) -> str:
+    return "ok" if row.get("successful") else "failed"
 
 
 def format_cost(amount: float | None, currency: str | None) -> str:
     """Return an amount that never hides a cost: small ones get the digits they need."""
     if amount is None:
         return _MISSING
-    sign = _CURRENCY_SIGNS.get(currency or "USD")
+    sign = _CURRENCY_SIGNS.get(currency) if currency else None
     if amount == 0 or abs(amount) >= 1:
         digits = _CENTS
     else:
         leading_zeros = -int(f"{amount:e}".split("e")[1])
         digits = leading_zeros + _SIGNIFICANT - 1
     text = f"{amount:,.{digits}f}"
-    return f"{sign}{text}" if sign else f"{text} {currency}"
+    return f"{sign}{text}" if sign else f"{text} {currency or '(no currency)'}"
+
+
+_COLUMNS: Final[Mapping[str, Callable[[CostRow], str]]] = {
+    "calls": lambda row: f"{row['records']:,}",
+    "cost": lambda row: format_cost(row["cost"], row["currency"]),
+    "share": lambda row: _share(row["share"]),
+    "prompt": lambda row: _tokens(row["tokens"]["prompt"]),
+    "completion": lambda row: _tokens(row["tokens"]["completion"]),
+    "unpriced": lambda row: f"{row['unpriced']:,}",
+    "outcome": _outcome,
+}
+_LEFT_OUT_FIRST: Final = ("completion", "prompt", "share", "unpriced", "outcome")
+"""What a narrow terminal does without: an amount is never cut."""
+_COLUMN_GAP: Final = 2
+_NAME_WIDTH: Final = 16

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from rich.markup import escape
+
 from cert_otel.cli import _checks
-from cert_otel.cli._output import Format, escape, make_console, print_json
+from cert_otel.cli._output import Format, open_console, print_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,7 +34,8 @@ def doctor(*, format: Format = "table") -> int:  # noqa: A002 - the option's nam
     if format == "json":
         print_json({"healthy": not needs_attention, "checks": checks})
     else:
-        _print_lines(checks, make_console())
+        with open_console() as console:
+            _print_lines(checks, console)
     return 1 if needs_attention else 0
 
 

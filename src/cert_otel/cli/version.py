@@ -6,7 +6,7 @@ import platform
 from importlib.metadata import version as version_of
 
 from cert_otel import __version__
-from cert_otel.cli._output import Format, make_console, print_json
+from cert_otel.cli._output import Format, open_console, print_json
 from cert_otel.pricing import table_info
 
 
@@ -28,7 +28,7 @@ def version(*, format: Format = "table") -> int:  # noqa: A002 - the option's na
     if format == "json":
         print_json(versions)
         return 0
-    console = make_console()
-    for name, value in versions.items():
-        console.print(f"{name:30}{value}")
+    with open_console() as console:
+        for name, value in versions.items():
+            console.print(f"{name:30}{value}")
     return 0

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
-from cert_otel.journal._trace import END_SLACK_US, Trace, get_interval_us
+from cert_otel import semconv
+from cert_otel.journal._trace import END_SLACK_US, Trace, find_nested, get_interval_us
 from cert_otel.records import EvaluationRecord, Record, encode_line
 
 if TYPE_CHECKING:
@@ -51,10 +52,10 @@ def mark_duplicates(records: Iterable[Record]) -> list[Record]:
         records: Folded. What is marked already stays as it is and takes no part.
     """
     marked = _in_order(records)
+    contest = [r for r in marked if r.kind in _COUNTED_KINDS and r.duplicate_of is None]
     changes = {
-        (trace_id, span_id): {"duplicate_of": counting}
-        for trace_id, members in _group_by_trace(marked).items()
-        for span_id, counting in _find_duplicates(members).items()
+        key: {"duplicate_of": counting.span_id}
+        for key, counting in _find_duplicates(_find_same_calls(marked, contest)).items()
     }
     return _change(marked, changes)
 
@@ -147,23 +148,27 @@ def _group_by_trace(records: Iterable[Record]) -> dict[str, list[Record]]:
     return {trace_id: members for trace_id, members in traces.items() if len(members) > 1}
 
 
-def _find_duplicates(members: Sequence[Record]) -> dict[str, str]:
-    """Return, for each record of a trace that does not count, the span id of the one that does."""
-    contest = [r for r in members if r.kind in _COUNTED_KINDS and r.duplicate_of is None]
-    beaten: dict[str, Record] = {}
-    for pair in _find_same_calls(Trace(members), contest):
+def _find_duplicates(pairs: Iterable[tuple[Record, Record]]) -> dict[tuple[str, str], Record]:
+    """Return, by its ids, for each record that does not count the one that does."""
+    beaten: dict[tuple[str, str], Record] = {}
+    for pair in pairs:
         loser, winner = sorted(pair, key=_get_weight)
-        best = beaten.get(loser.span_id or "")
+        key = _get_ids(loser)
+        best = beaten.get(key)
         if best is None or _get_weight(winner) > _get_weight(best):
-            beaten[loser.span_id or ""] = winner
-    return {span_id: _follow(winner, beaten) for span_id, winner in beaten.items()}
+            beaten[key] = winner
+    return {key: _follow(winner, beaten) for key, winner in beaten.items()}
 
 
-def _follow(record: Record, beaten: dict[str, Record]) -> str:
+def _follow(record: Record, beaten: Mapping[tuple[str, str], Record]) -> Record:
     # Ends, since each winner weighs more than its loser.
-    while (span_id := record.span_id or "") in beaten:
-        record = beaten[span_id]
-    return span_id
+    while (key := _get_ids(record)) in beaten:
+        record = beaten[key]
+    return record
+
+
+def _get_ids(record: Record) -> tuple[str, str]:
+    return record.trace_id or "", record.span_id or ""
 
 
 def _get_weight(record: Record) -> tuple[bool, datetime, float, str]:
@@ -181,20 +186,36 @@ def _has_usage(record: Record) -> bool:
     return tokens is not None and (tokens.prompt is not None or tokens.completion is not None)
 
 
-def _find_same_calls(trace: Trace, contest: Sequence[Record]) -> Iterator[tuple[Record, Record]]:
+def _find_same_calls(
+    records: Iterable[Record], contest: Sequence[Record]
+) -> Iterator[tuple[Record, Record]]:
     """Yield the pairs (outer, inner) that are one call."""
-    taking_part = {record.span_id for record in contest}
-    for inner in contest:
-        for outer in trace.find_around(inner):
-            if outer.span_id in taking_part and _is_same_call(outer, inner):
-                yield outer, inner
-    by_response: dict[tuple[str, str], list[Record]] = defaultdict(list)
-    for record in contest:
-        if record.response_id:
-            by_response[record.kind, record.response_id].append(record)
-    for group in by_response.values():
-        if len(group) > 1:
+    traces = _group_by_trace(records)
+    taking_part = {_get_ids(record) for record in contest}
+    for trace_id, members in _group_by_trace(contest).items():
+        trace = Trace(traces[trace_id])
+        for inner in members:
+            for outer in trace.find_around(inner):
+                if _get_ids(outer) in taking_part and _is_same_call(outer, inner):
+                    yield outer, inner
+        for group in _group_by_response(members):
             yield from trace.find_contained(group, group)
+    for group in _group_by_response(contest):
+        nested = find_nested(group) if len({_get_scope(r) for r in group}) > 1 else ()
+        yield from (pair for pair in nested if _get_scope(pair[0]) != _get_scope(pair[1]))
+
+
+def _get_scope(record: Record) -> str:
+    """Return who recorded a call; empty for our own instrumentors."""
+    return str(record.metadata.get(semconv.SCOPE_NAME) or "")
+
+
+def _group_by_response(records: Iterable[Record]) -> Iterator[list[Record]]:
+    groups: dict[tuple[str, str], list[Record]] = defaultdict(list)
+    for record in records:
+        if record.response_id and _get_key(record) is not None:
+            groups[record.kind, record.response_id].append(record)
+    return (group for group in groups.values() if len(group) > 1)
 
 
 def _is_same_call(outer: Record, inner: Record) -> bool:

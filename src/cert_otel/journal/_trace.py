@@ -78,6 +78,26 @@ class Trace:
         ]
 
 
+def find_nested(records: Iterable[Record]) -> Iterator[tuple[Record, Record]]:
+    """Yield the pairs (outer, inner) of which one lies within the other in time."""
+    timed = sorted(
+        (
+            (interval[0], -interval[1], record.span_id or "", record)
+            for record in records
+            if (interval := get_interval_us(record)) is not None
+        ),
+        key=lambda item: item[:3],
+    )
+    running: list[tuple[float, Record]] = []
+    for start_us, minus_end_us, _, inner in timed:
+        end_us = -minus_end_us
+        running = [around for around in running if around[0] >= start_us]
+        yield from (
+            (outer, inner) for last_us, outer in running if end_us <= last_us + END_SLACK_US
+        )
+        running.append((end_us, inner))
+
+
 def get_interval_us(record: Record) -> tuple[float, float] | None:
     """Return start and end in microseconds since 1970; `None` when the end is not known."""
     if record.latency_ms is None:

@@ -105,6 +105,9 @@ MAX_METADATA_CHARS: Final = 1024
 
 # Before 0.21, msgspec's own errors are no ValueError.
 _UNREADABLE: Final = (msgspec.MsgspecError, ValueError, TypeError, RecursionError)
+_INSTRUMENTOR: Final = re.compile("instrumentation|openlit|logfire|langfuse|traceloop")
+_OUR_SCOPES: Final = "cert_otel"
+
 _ENCODER: Final = msgspec.json.Encoder(enc_hook=str)
 _MESSAGES: Final = msgspec.json.Decoder(list[dict[str, Any]])
 _CONTEXT: Final = msgspec.json.Decoder(list[ContextItem])
@@ -134,7 +137,16 @@ def record_from_span(span: ReadableSpan) -> Record | None:
     _set_content(fields, attributes, unreadable)
     _set_score_status(fields, attributes, unreadable)
     fields["metadata"] = _take_metadata(attributes, unreadable)
+    scope = span.instrumentation_scope
+    if scope is not None and _is_foreign(scope.name):
+        fields["metadata"][semconv.SCOPE_NAME] = _clean(scope.name)
     return Record(**fields)
+
+
+@functools.lru_cache(maxsize=256)
+def _is_foreign(scope: str) -> bool:
+    """Whether a span comes from somebody else's instrumentor, which may record what ours does."""
+    return _INSTRUMENTOR.search(scope) is not None and not scope.startswith(_OUR_SCOPES)
 
 
 def _copy_attributes(span: ReadableSpan) -> Attributes:

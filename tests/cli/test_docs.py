@@ -1,0 +1,60 @@
+"""docs/cli.md describes the command line as it is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from cert_otel.analysis import By, CostSummary
+from cert_otel.cli import main
+from cert_otel.cli._app import app
+
+DOCS = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
+COMMANDS = [name for name in app if not name.startswith("-")]
+
+
+def read_section(command: str) -> str:
+    return DOCS.partition(f"\n## cert {command}\n")[2].partition("\n## ")[0]
+
+
+class TestDocs:
+    """Every command and option is explained."""
+
+    @pytest.mark.parametrize("command", COMMANDS)
+    def test_each_option_is_there(self, command: str) -> None:
+        """Each option of each command stands in the section of its command."""
+        section = read_section(command)
+        options = {
+            name
+            for argument in app[command].assemble_argument_collection()
+            for name in argument.names
+        }
+
+        assert {name for name in options if name.startswith("--")}
+        for option in options:
+            assert option in section if option.startswith("--") else "FILE" in section
+
+    @pytest.mark.parametrize("command", COMMANDS)
+    def test_each_command_has_an_example(self, command: str) -> None:
+        """With what it prints."""
+        assert f"$ cert {command}" in read_section(command)
+
+    def test_no_option_is_invented(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """What is written `--so` in a section is an option of its command."""
+        for command in COMMANDS:
+            main([command, "--help"])
+            known = set(re.findall(r"--[a-z]+", capsys.readouterr().out)) | {"--help", "--version"}
+
+            assert set(re.findall(r"(?<![\w-])--[a-z]+", read_section(command))) <= known
+
+    def test_each_key_of_the_json_is_there(self) -> None:
+        """Each key that `cert costs --format json` prints is explained."""
+        section = read_section("costs")
+
+        for key in CostSummary.__annotations__:
+            assert f"`{key}`" in section
+        for by in get_args(By):
+            assert f"`{by}`" in section
