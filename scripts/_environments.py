@@ -36,7 +36,7 @@ def make_environment(name: str, requirements: Sequence[str]) -> Path:
     if not stamp.exists() or stamp.read_text() != wanted:
         print(f"{folder.name}: installing {', '.join(requirements)}", flush=True)
         subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
-        pip = [folder / "bin" / "python", "-m", "pip", "install", "--quiet"]
+        pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet"]
         subprocess.run([*pip, "--upgrade", "pip>=25.1"], check=True)
         subprocess.run([*pip, "--editable", f"{ROOT}[analysis]", *requirements], check=True)
         stamp.write_text(wanted)
@@ -45,5 +45,5 @@ def make_environment(name: str, requirements: Sequence[str]) -> Path:
 
 def run_pytest(programs: Path, arguments: Sequence[str]) -> int:
     """Run pytest of an environment in the root and return its exit code."""
-    command = [programs / "python", "-m", "pytest", "-p", "no:cacheprovider", *arguments]
+    command = [str(programs / "python"), "-m", "pytest", "-p", "no:cacheprovider", *arguments]
     return subprocess.run(command, cwd=ROOT, check=False).returncode
