@@ -37,7 +37,8 @@ layers: $(STAMP)
 	$(BIN)/lint-imports
 
 unit: $(STAMP)
-	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal --cov --cov-report=term --cov-fail-under=90
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal --ignore tests/transparency --cov --cov-report=term --cov-fail-under=90
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal tests/transparency
 
 bench: $(STAMP)  ## Print every figure that docs/performance.md claims (about 20 minutes).
 	$(BIN)/python benchmarks/pricing.py

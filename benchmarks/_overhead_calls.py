@@ -153,7 +153,7 @@ def make_stream() -> bytes:
         [{"index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": reason}]
         for delta, logprobs, reason in deltas
     ]
-    events = [{"choices": choices, "usage": None} for choices in chunks]
+    events: list[dict[str, Any]] = [{"choices": choices, "usage": None} for choices in chunks]
     events.append({"choices": [], "usage": USAGE})
     lines = [
         json.dumps({**HEAD, "object": "chat.completion.chunk", **event}).encode()

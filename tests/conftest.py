@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,6 +13,30 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 collect_ignore = ["peers"]  # runs in an environment of its own: `make test-peers`
+
+
+class _PatientSys:
+    """`sys` for the module threading: a trace function is installed even if another just is.
+
+    Two threads that start at once under coverage make CPython 3.11 refuse one of them, and that
+    thread never runs.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(sys, name)
+
+    @staticmethod
+    def settrace(function: Any) -> None:
+        for _ in range(1000):
+            try:
+                return sys.settrace(function)
+            except RuntimeError:
+                time.sleep(0.001)
+        return sys.settrace(function)
+
+
+if sys.version_info < (3, 12):
+    threading._sys = _PatientSys()  # type: ignore[attr-defined]  # there is no public place
 
 _LOOPBACK = ("127.", "::1", "localhost")
 _ALLOWED_SKIP = "no GPU"

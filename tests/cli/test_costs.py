@@ -358,6 +358,7 @@ class TestRefusals:
             (path if locked == "file" else inner).chmod(0)
             done = subprocess.run(
                 [sys.executable, "-c", AS_NOBODY, str(good), str(path)],
+                env={},  # nobody may not write what coverage measures
                 capture_output=True,
                 text=True,
                 check=False,

@@ -2,190 +2,188 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+import math
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from cert_otel.testing import FakeProvider, Reply
+from cert_otel.journal import read_journal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pathlib import Path
 
-BIN = Path(sys.executable).parent
-USAGE = {"prompt_tokens": 1200, "completion_tokens": 50, "total_tokens": 1250}
-RESPONSES_USAGE = {"input_tokens": 1200, "output_tokens": 50, "total_tokens": 1250}
-PRICE = 1200 * 2.50e-6 + 50 * 10e-6
-"""gpt-4o, USD."""
-PEERS = {
+PEERS: Final = {
     "genai-openai": "opentelemetry-instrumentation-genai-openai",
     "openllmetry": "opentelemetry-instrumentation-openai",
     "openinference": "openinference-instrumentation-openai",
 }
+OURS: Final = "cert-otel"
+PRICE: Final = 1200 * 2.50e-6 + 50 * 10e-6
+"""gpt-4o, USD."""
+EMBEDDING_PRICE: Final = 1200 * 0.02e-6
+"""text-embedding-3-small, USD."""
+OWN_CODE: Final = {"OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "*"}
 
-CALLS = {
-    "chat": "client.chat.completions.create(model='gpt-4o', messages=messages)",
-    "stream": (
-        "for _ in client.chat.completions.create(model='gpt-4o', messages=messages, stream=True,"
-        " stream_options={'include_usage': True}): pass"
-    ),
-    "responses": "client.responses.create(model='gpt-4o', input='hi')",
-    "async chat": (
-        "asyncio.run(async_client.chat.completions.create(model='gpt-4o', messages=messages))"
-    ),
+CREATE: Final = "chat.completions.create(model='gpt-4o', messages=messages, logprobs=True{})"
+STREAM: Final = CREATE.format(", stream=True, stream_options={'include_usage': True}")
+RESPOND: Final = "responses.create(model='gpt-4o', input='hi'{})"
+EMBED: Final = "embeddings.create(model='text-embedding-3-small', input='hi')"
+
+PLAIN: Final = {
+    "chat": CREATE.format(""),
+    "parse": CREATE.format("").replace("create", "parse"),
+    "responses": RESPOND.format(""),
 }
+STREAMS: Final = {"stream": STREAM, "responses stream": RESPOND.format(", stream=True")}
 
 
-@pytest.fixture(scope="module")
-def provider() -> Iterator[FakeProvider]:
-    def answer(request: Any) -> Reply:
-        is_responses = request.path.endswith("/responses")
-        return Reply(text="four", usage=RESPONSES_USAGE if is_responses else USAGE)
-
-    with FakeProvider(answers=answer) as running:
-        yield running
+def in_sync(call: str, *, stream: bool = False) -> str:
+    """Return a program that prints what a call returned."""
+    show = "for chunk in reply: print(chunk.to_json())" if stream else "print(reply.to_json())"
+    return f"reply = openai.OpenAI().{call}\n{show}\n"
 
 
-def run_calls(code: str, folder: Path, provider: FakeProvider, **environ: str) -> str:
-    program = (
-        "import asyncio, openai\n"
-        "messages = [{'role': 'user', 'content': 'hi'}]\n"
-        "client = openai.OpenAI(api_key='k'); async_client = openai.AsyncOpenAI(api_key='k')\n"
-        f"{code}\nprint('done')\n"
+def in_async(call: str, *, stream: bool = False) -> str:
+    """Return the same for the asynchronous client."""
+    show = (
+        "async for chunk in reply: print(chunk.to_json())" if stream else "print(reply.to_json())"
     )
-    base = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    chosen = {
-        "OTEL_PYTHON_DISTRO": "cert_otel",
-        "OTEL_PYTHON_CONFIGURATOR": "cert_otel",
-        "OPENAI_BASE_URL": "http://api.openai.com/v1",
-        "http_proxy": provider.url,
-    }
-    done = subprocess.run(
-        [str(BIN / "opentelemetry-instrument"), sys.executable, "-c", program],
-        cwd=folder,
-        env={**base, **chosen, **environ},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
+    return (
+        "async def main():\n"
+        "    async with openai.AsyncOpenAI() as client:\n"
+        f"        reply = await client.{call}\n"
+        f"        {show}\n"
+        "asyncio.run(main())\n"
     )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.endswith("done\n")
-    return done.stderr
 
 
-def read_costs(folder: Path) -> dict[str, Any]:
-    done = subprocess.run(
-        [str(BIN / "cert"), "costs", str(folder / "production.jsonl"), "--format", "json"],
-        capture_output=True,
-        text=True,
-        check=True,
+PROGRAMS: Final = {
+    **{name: in_sync(call) for name, call in PLAIN.items()},
+    **{name: in_sync(call, stream=True) for name, call in STREAMS.items()},
+    **{f"async {name}": in_async(call) for name, call in PLAIN.items()},
+    **{f"async {name}": in_async(call, stream=True) for name, call in STREAMS.items()},
+}
+EMBEDDINGS: Final = {"embeddings": in_sync(EMBED), "async embeddings": in_async(EMBED)}
+
+
+def instrument(*distributions: str) -> str:
+    """Return code that instruments with these, and nobody else."""
+    return (
+        "import importlib.metadata as m\n"
+        "for entry_point in m.entry_points(group='opentelemetry_instrumentor'):\n"
+        f"    if entry_point.dist.name in {distributions!r}: entry_point.load()().instrument()\n"
     )
-    summary: dict[str, Any] = json.loads(done.stdout)
-    return summary
+
+
+def assert_counted_once(application: Any) -> None:
+    costs = application.read_costs()
+    assert costs["records"] == 1
+    assert costs["tokens"]["prompt"] == 1200
+    assert costs["tokens"]["completion"] == 50
+    assert costs["total"] == pytest.approx(PRICE)
+
+
+def assert_embedded_once(folder: Path) -> None:
+    (record,) = (
+        record
+        for record in read_journal([folder / "production.jsonl"]).records
+        if record.duplicate_of is None
+    )
+    assert record.kind == "embedding"
+    assert record.tokens is not None
+    assert record.tokens.prompt == 1200
+    assert record.cost == pytest.approx(EMBEDDING_PRICE)
 
 
 class TestTogether:
     """All three peers and ours installed, each with its defaults."""
 
-    @pytest.mark.parametrize("call", CALLS)
-    def test_a_call_is_counted_once(
-        self, call: str, provider: FakeProvider, tmp_path: Path
-    ) -> None:
+    @pytest.mark.parametrize("program", PROGRAMS)
+    def test_a_call_is_counted_once(self, program: str, application: Any) -> None:
         """One record, 1,200 prompt tokens, one cost."""
-        run_calls(CALLS[call], tmp_path, provider)
+        application.run(PROGRAMS[program])
 
-        summary = read_costs(tmp_path)
-        assert summary["records"] == 1
-        assert summary["tokens"]["prompt"] == 1200
-        assert summary["tokens"]["completion"] == 50
-        assert summary["total"] == pytest.approx(PRICE)
+        assert_counted_once(application)
 
-    def test_ten_calls_are_ten(self, provider: FakeProvider, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("program", EMBEDDINGS)
+    def test_an_embedding_is_counted_once(self, program: str, application: Any) -> None:
+        """Of the records of an embedding all but one are duplicates of it."""
+        application.run(EMBEDDINGS[program])
+
+        assert_embedded_once(application.folder)
+
+    @pytest.mark.parametrize("program", ["chat", "async stream", "responses stream"])
+    def test_the_application_gets_what_it_would_get(self, program: str, application: Any) -> None:
+        """Reply and chunks are those of the SDK alone."""
+        with_all = application.run(PROGRAMS[program]).stdout
+        alone = application.run(PROGRAMS[program], instrumented=False).stdout
+
+        # Ids count the provider's requests, and times are the day's.
+        assert [len(line) for line in with_all.splitlines()] == [
+            len(line) for line in alone.splitlines()
+        ]
+        assert with_all.count('"id"') == alone.count('"id"') > 0
+
+    def test_ten_calls_are_ten(self, application: Any) -> None:
         """Folding never takes two calls for one."""
-        run_calls(f"for _ in range(10): {CALLS['chat']}", tmp_path, provider)
+        application.run("for _ in range(10):\n    openai.OpenAI()." + PLAIN["chat"])
 
-        assert read_costs(tmp_path)["tokens"]["prompt"] == 12_000
+        assert application.read_costs()["tokens"]["prompt"] == 12_000
 
-    def test_the_start_up_line_names_them(self, provider: FakeProvider, tmp_path: Path) -> None:
+    def test_the_start_up_line_names_them(self, application: Any) -> None:
         """Who else instruments the SDK is said once."""
-        stderr = run_calls(CALLS["chat"], tmp_path, provider)
+        stderr = application.run(PROGRAMS["chat"]).stderr
 
         (line,) = (line for line in stderr.splitlines() if line.startswith("cert-otel"))
         for peer in PEERS.values():
             assert peer in line
 
+    def test_ours_can_be_left_out_by_its_name(self, application: Any) -> None:
+        """`OTEL_PYTHON_DISABLED_INSTRUMENTATIONS=cert_openai` takes ours out, and nobody else."""
+        application.run(PROGRAMS["chat"], OTEL_PYTHON_DISABLED_INSTRUMENTATIONS="cert_openai")
+
+        lines = application.read_lines()
+        assert len(lines) == len(PEERS)
+        assert all(line["cost"] is None for line in lines)
+
 
 class TestOneByOne:
     """Each peer alone beside ours."""
 
-    @pytest.mark.parametrize("call", CALLS)
+    @pytest.mark.parametrize("program", PROGRAMS)
     @pytest.mark.parametrize("peer", PEERS)
-    def test_a_call_is_counted_once(
-        self, peer: str, call: str, provider: FakeProvider, tmp_path: Path
-    ) -> None:
+    def test_a_call_is_counted_once(self, peer: str, program: str, application: Any) -> None:
         """One record, 1,200 prompt tokens, one cost."""
-        code = (
-            "import importlib.metadata as m\n"
-            "for ep in m.entry_points(group='opentelemetry_instrumentor'):\n"
-            f"    if ep.dist.name in {(PEERS[peer], 'cert-otel')!r}: ep.load()().instrument()\n"
-        )
-        run_calls(
-            code + CALLS[call],
-            tmp_path,
-            provider,
-            OTEL_PYTHON_DISABLED_INSTRUMENTATIONS="*",
-        )
+        application.run(instrument(PEERS[peer], OURS) + PROGRAMS[program], **OWN_CODE)
 
-        summary = read_costs(tmp_path)
-        assert summary["records"] == 1
-        assert summary["tokens"]["prompt"] == 1200
-        assert summary["total"] == pytest.approx(PRICE)
+        assert_counted_once(application)
 
+    @pytest.mark.parametrize("peer", PEERS)
+    def test_an_embedding_is_counted_once(self, peer: str, application: Any) -> None:
+        """Of the records of an embedding all but one are duplicates of it."""
+        application.run(instrument(PEERS[peer], OURS) + EMBEDDINGS["embeddings"], **OWN_CODE)
 
-class TestDistributions:
-    """opentelemetry-distro installed beside ours."""
+        assert_embedded_once(application.folder)
 
-    def test_ours_is_chosen_by_name(self, provider: FakeProvider, tmp_path: Path) -> None:
-        """The two settings that the start-up line names choose ours."""
-        run_calls(CALLS["chat"], tmp_path, provider)
+    @pytest.mark.parametrize("program", ["chat", "async chat", "stream", "async stream"])
+    @pytest.mark.parametrize("peer", PEERS)
+    def test_its_span_carries_what_we_know(self, peer: str, program: str, application: Any) -> None:
+        """There is one span, the peer's, with our cost and perplexity."""
+        application.run(instrument(PEERS[peer], OURS) + PROGRAMS[program], **OWN_CODE)
 
-        assert (tmp_path / "production.jsonl").exists()
+        (line,) = application.read_lines()
+        assert line["metadata"]["otel.scope.name"] != "cert_otel_instrumentations.openai"
+        assert line["cost"] == pytest.approx(PRICE)
+        assert line["perplexity"] == pytest.approx(math.exp(0.25))
 
-    def test_the_instrumentors_work_under_the_other(
-        self, provider: FakeProvider, tmp_path: Path
+    @pytest.mark.parametrize("program", ["responses", "responses stream", "async responses stream"])
+    def test_the_official_span_of_a_response_carries_its_cost(
+        self, program: str, application: Any
     ) -> None:
-        """Under opentelemetry-distro our spans go where its exporters go."""
-        stderr = run_calls(
-            CALLS["chat"],
-            tmp_path,
-            provider,
-            OTEL_PYTHON_DISTRO="distro",
-            OTEL_PYTHON_CONFIGURATOR="configurator",
-            OTEL_TRACES_EXPORTER="cert_jsonl",
-            OTEL_METRICS_EXPORTER="none",
-            OTEL_LOGS_EXPORTER="none",
-        )
+        """Also of a stream, whose span the official instrumentor ends at its last event."""
+        code = instrument(PEERS["genai-openai"], OURS) + PROGRAMS[program]
+        application.run(code, **OWN_CODE)
 
-        assert read_costs(tmp_path)["records"] == 1
-        assert "production.jsonl" in stderr
-
-    def test_the_winner_is_named(self, provider: FakeProvider, tmp_path: Path) -> None:
-        """Where ours lost, the line says who exports, and how ours is chosen."""
-        stderr = run_calls(
-            CALLS["chat"],
-            tmp_path,
-            provider,
-            OTEL_PYTHON_DISTRO="distro",
-            OTEL_PYTHON_CONFIGURATOR="configurator",
-            OTEL_TRACES_EXPORTER="none",
-            OTEL_METRICS_EXPORTER="none",
-            OTEL_LOGS_EXPORTER="none",
-        )
-
-        assert "OTEL_PYTHON_DISTRO=cert_otel" in stderr
-        assert not (tmp_path / "production.jsonl").exists()
+        (line,) = application.read_lines()
+        assert "genai" in line["metadata"]["otel.scope.name"]
+        assert line["cost"] == pytest.approx(PRICE)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 import openai
 import pytest
+from opentelemetry import context
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
 
@@ -181,29 +182,32 @@ class Sdk:
     async def see(self, value: Any) -> Any:
         """Take a result and note all that is public in it."""
         result = await self.take(value)
-        self.seen.append(look(result))
+        self.see_now(result)
         return result
+
+    def see_now(self, value: Any) -> None:
+        """Note a result, and the context that the application is in when it has it."""
+        self.seen.append((look(value), dict(context.get_current())))
 
     async def read(self, stream: Any, limit: int | None = None) -> None:
         """Note the chunks of a stream; with a limit, break out of the loop as applications do."""
         count = 0
         if hasattr(stream, "__aiter__"):
             async for chunk in stream:
-                self.seen.append(look(chunk))
+                self.see_now(chunk)
                 count += 1
                 if count == limit:
                     break
             return
         for chunk in stream:
-            self.seen.append(look(chunk))
+            self.see_now(chunk)
             count += 1
             if count == limit:
                 break
 
     async def step(self, iterator: Any) -> None:
         """Note the next item of an iterator."""
-        item = await anext(iterator) if self.is_async else next(iterator)
-        self.seen.append(look(item))
+        self.see_now(await anext(iterator) if self.is_async else next(iterator))
 
     def enter(self, manager: Any) -> Entered:
         """Enter a context manager of either flavour."""
@@ -365,6 +369,7 @@ async def _act(scenario: Scenario, sdk: Sdk) -> BaseException | None:
     except BaseException as error:  # noqa: BLE001 - it is what is compared
         return error
     finally:
+        sdk.seen.append(dict(context.get_current()))
         await sdk.collect()
         await sdk.close()
     return None

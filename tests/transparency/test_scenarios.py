@@ -755,7 +755,7 @@ async def read_dropped_by_the_event_loop(sdk: Sdk) -> None:
     stream = await sdk.take(chat(sdk.client, stream=True))
     await sdk.read(stream, limit=1)
     pending = stream.__anext__()
-    pending.send(None)
+    contextvars.copy_context().run(pending.send, None)
     contextvars.Context().run(pending.close)
     del pending, stream
     gc.collect()
@@ -764,7 +764,7 @@ async def read_dropped_by_the_event_loop(sdk: Sdk) -> None:
 @row(FAILED._replace(error=None, outcome="abandoned"), answers=[PARIS], flavours=(ASYNC,))
 async def request_dropped_by_the_event_loop(sdk: Sdk) -> None:
     pending = chat(sdk.client)
-    pending.send(None)
+    contextvars.copy_context().run(pending.send, None)
     contextvars.Context().run(pending.close)
 
 

@@ -157,6 +157,10 @@ class ResponseStream:
             # The early events carry the response too, without output or usage.
             self._is_final = kind in _FINAL_EVENTS
             self._endpoint.read_reply(self._call, response)
+        if self._is_final:
+            # The call ends here and not with the bytes: applications stop reading at this
+            # event, and so does the official instrumentor, whose span is to carry the cost.
+            self._call.succeed()
 
     def close(self) -> None:
         """Keep the text of a stream that ended before its last event."""

@@ -33,6 +33,8 @@ JSONL_EXPORTER: Final = "cert_jsonl"
 NAME: Final = "cert_otel"
 """Entry point name of distribution and configurator."""
 TRACES_EXPORTER: Final = "OTEL_TRACES_EXPORTER"
+_CONFIGURATORS: Final = "opentelemetry_configurator"
+_CHOICE: Final = f"OTEL_PYTHON_DISTRO={NAME} and OTEL_PYTHON_CONFIGURATOR={NAME} choose ours"
 _OTLP_ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 _NEEDS_FULL_SDK: Final = (
     TRACES_EXPORTER,
@@ -284,10 +286,7 @@ def _content(settings: config.Config) -> str:
 def _destination(settings: config.Config) -> str:
     provider = trace.get_tracer_provider()
     if not _is_sdk(provider):
-        return (
-            "nowhere, no tracer provider is set: another distribution won "
-            f"(OTEL_PYTHON_DISTRO={NAME} and OTEL_PYTHON_CONFIGURATOR={NAME} choose ours)"
-        )
+        return f"nowhere: {_find_winner()} set no tracer provider ({_CHOICE})"
     places = []
     if _has_journal(provider):
         places += sorted(_journals.get(provider) or {settings.jsonl})
@@ -295,7 +294,14 @@ def _destination(settings: config.Config) -> str:
         places.append("OTLP")
     if places:
         return " and ".join(places)
-    return (
-        "the tracer provider of another distribution "
-        f"(OTEL_PYTHON_DISTRO={NAME} and OTEL_PYTHON_CONFIGURATOR={NAME} choose ours)"
-    )
+    return f"the tracer provider of {_find_winner()} ({_CHOICE})"
+
+
+def _find_winner() -> str:
+    """Name the distribution whose configurator was loaded in place of ours."""
+    from opentelemetry.util._importlib_metadata import entry_points  # noqa: PLC0415 - 5 ms
+
+    found = [point for point in entry_points(group=_CONFIGURATORS) if point.name != NAME]
+    chosen = os.environ.get("OTEL_PYTHON_CONFIGURATOR")
+    names = [point.dist.name for point in found if point.dist and chosen in (None, point.name)]
+    return names[0] if names else "the application"

@@ -294,7 +294,8 @@ class TestLoading:
 
     def run(self, code: str, folder: Path) -> Any:
         """Run a program that prints JSON."""
-        kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+        names = [name for name in os.environ if name in ("PATH", "HOME") or name.startswith("COV")]
+        kept = {name: os.environ[name] for name in names}
         done = subprocess.run(
             [sys.executable, "-c", code],
             cwd=folder,
