@@ -129,6 +129,27 @@ class TestIdentity:
 
             assert count_in_python(paths) == count_in_sql(paths)
 
+    def test_twins_count_once(self, tmp_path: Path) -> None:
+        """Of two records of one reply that differ in nothing but the trace one counts."""
+        twins = [
+            Record(
+                kind="inference",
+                timestamp=START,
+                trace_id=trace_id,
+                span_id=SPANS[0],
+                response_id="r1",
+                latency_ms=1.0,
+                metadata=metadata,
+            )
+            for trace_id, metadata in zip(TRACES, ({}, {SCOPE_NAME: "other"}), strict=True)
+        ]
+        path = write(tmp_path / "a.jsonl", twins)
+
+        counted = count_in_sql([path])
+
+        assert counted == count_in_python([path])
+        assert [kind for kind, *_ in counted] == ["function", "inference"]
+
     @given(st.tuples(*map(build_calls, SPANS)))
     @settings(deadline=None, max_examples=80)
     def test_nesting_agrees_with_python(self, calls: tuple[Record, ...]) -> None:

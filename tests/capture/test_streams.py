@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import json
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,11 +14,12 @@ from opentelemetry import context, trace
 
 from cert_otel import semconv
 from cert_otel.capture import read_along, watch_stream
+from cert_otel.capture._finalisers import drain
 from cert_otel.capture._streams import MAX_BODY_BYTES, BodyDecoder
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from tests.capture.conftest import Bench
@@ -303,6 +305,20 @@ class TestBody:
         assert caught.value is error
         assert bench.span["status"] == "ERROR"
 
+    def test_is_dropped_in_the_middle_of_a_read(self, bench: Bench) -> None:
+        """A read that its event loop threw away is an abandoned call, and no error."""
+        held: Any = Held()
+        response: Any = Response()
+        response.aiter_bytes = lambda _=None: held
+        read_along(response, begin(bench), is_async=True)
+        pending = response.aiter_bytes().__anext__()
+        contextvars.copy_context().run(pending.send, None)
+        contextvars.Context().run(pending.close)
+        drain()
+
+        assert bench.attributes[semconv.STREAM_OUTCOME] == "abandoned"
+        assert bench.span["status"] == "UNSET"
+
     def test_is_never_read(self, bench: Bench) -> None:
         """A response that is closed unread is a closed call."""
         response = Response([b"{}"])
@@ -331,6 +347,20 @@ class TestBody:
 
         assert (aiter(iterator) if is_async else iter(iterator)) is iterator
         assert getattr(iterator, "ag_frame" if is_async else "gi_frame") is not None
+
+
+class Held:
+    """Bytes that never come."""
+
+    def __aiter__(self) -> Held:
+        return self
+
+    async def __anext__(self) -> bytes:
+        await self
+        raise AssertionError("nobody sends anything")
+
+    def __await__(self) -> Generator[None, None, None]:
+        yield
 
 
 CHUNKS: Final[list[Any]] = [{"n": 1}, {"text": "größer\n"}, {"n": [3]}]

@@ -48,7 +48,7 @@ class ChatEndpoint:
         messages = request.get("messages")
         if not isinstance(messages, (list, tuple)):
             return
-        call.prompt_parts = prompt_texts(list(messages))
+        call.prompt_parts = prompt_texts(messages)
         if call.captures_content:
             call.input_messages = [input_message(message) for message in messages]
             call.tools = clean_tree(get_list(request, "tools")) or None

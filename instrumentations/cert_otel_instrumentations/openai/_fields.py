@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_MAX_COUNT: Final = 2**53
+MAX_COUNT: Final = 2**53
 """From here on a float, which prices and metrics work with, does not hold each integer."""
 _NOTHING: Final[Mapping[str, Any]] = {}
 
@@ -45,7 +45,7 @@ def as_list(value: Any) -> list[Any]:
 
 def as_count(value: Any) -> int | None:
     """Return a value that can be a token count, else `None`."""
-    return value if type(value) is int and 0 <= value < _MAX_COUNT else None
+    return value if type(value) is int and 0 <= value < MAX_COUNT else None
 
 
 def as_index(value: Any) -> int | None:

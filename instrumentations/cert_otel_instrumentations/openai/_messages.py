@@ -24,22 +24,27 @@ from cert_otel_instrumentations.openai._fields import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from cert_otel.capture import Message, Part
 
 
-def prompt_texts(messages: list[Any]) -> Iterator[str]:
-    """Yield roles and texts in their order: what a prompt's fingerprint is made of."""
+def prompt_texts(messages: Sequence[Any]) -> list[str]:
+    """Return roles and texts in their order: what a prompt's fingerprint is made of."""
+    texts: list[str] = []
     for message in messages:
         fields = fields_of(message)
-        yield as_text(fields.get("role")) or ""
+        texts.append(as_text(fields.get("role")) or "")
         content = fields.get("content")
         if isinstance(content, str):
-            yield content
-            continue
-        for part in as_list(content):
-            yield get_text(part, "text") or get_text(part, "type") or ""
+            texts.append(content)
+        else:
+            texts += [_part_text(part) for part in as_list(content)]
+    return texts
+
+
+def _part_text(part: Any) -> str:
+    return get_text(part, "text") or get_text(part, "type") or ""
 
 
 def input_message(message: Any) -> Message:

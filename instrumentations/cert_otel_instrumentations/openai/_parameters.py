@@ -38,7 +38,7 @@ def read_parameters(call: Call, request: dict[str, Any]) -> None:
                 call.attributes[attribute] = kind(value)
         elif name in _OTHERS:
             _OTHERS[name](call, value)
-    call.user = as_text(request.get("safety_identifier")) or as_text(request.get("user"))
+    call.user = as_text(request.get("safety_identifier") or request.get("user"))
 
 
 def _read_choice_count(call: Call, count: Any) -> None:
@@ -96,10 +96,10 @@ def read_error(call: Call, fields: Mapping[str, Any]) -> None:
 
 def read_service(call: Call, fields: Mapping[str, Any]) -> None:
     """Set which tier and which build answered."""
-    tier = as_text(fields.get("service_tier"))
-    if tier is not None:
+    tier = fields.get("service_tier")
+    if tier and isinstance(tier, str):
         call.service_tier = tier
         call.attributes[semconv.OPENAI_RESPONSE_SERVICE_TIER] = tier
-    fingerprint = as_text(fields.get("system_fingerprint"))
-    if fingerprint is not None:
+    fingerprint = fields.get("system_fingerprint")
+    if fingerprint and isinstance(fingerprint, str):
         call.attributes[semconv.OPENAI_RESPONSE_SYSTEM_FINGERPRINT] = fingerprint

@@ -161,9 +161,20 @@ WITH
         SELECT
             outside.line AS outside,
             inside.line AS inside,
-            (outside.has_usage, outside.started, -coalesce(outside.latency_ms, 0), outside.span_id)
-            > (inside.has_usage, inside.started, -coalesce(inside.latency_ms, 0), inside.span_id)
-                AS outside_counts
+            -- To the last id: of two that weigh the same, neither or both would count.
+            (
+                outside.has_usage,
+                outside.started,
+                -coalesce(outside.latency_ms, 0),
+                outside.span_id,
+                outside.trace_id
+            ) > (
+                inside.has_usage,
+                inside.started,
+                -coalesce(inside.latency_ms, 0),
+                inside.span_id,
+                inside.trace_id
+            ) AS outside_counts
         FROM pairs
     )
 SELECT if(outside_counts, inside, outside) AS line FROM weighed

@@ -68,8 +68,8 @@ def add_cost(attributes: dict[str, Any], cost: Cost) -> None:
 
 def add_logprobs(attributes: dict[str, Any], stats: LogprobStats) -> None:
     """Add perplexity and what it was computed from."""
-    if stats.perplexity is not None:
-        attributes[semconv.PERPLEXITY] = stats.perplexity
+    if (perplexity := stats.perplexity) is not None:
+        attributes[semconv.PERPLEXITY] = perplexity
     attributes[semconv.LOGPROB_MEAN] = stats.mean
     attributes[semconv.LOGPROB_MIN] = stats.minimum
     attributes[semconv.LOGPROB_SUM] = stats.total

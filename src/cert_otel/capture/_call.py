@@ -45,7 +45,7 @@ from cert_otel.pricing import price_call
 from cert_otel.records import Cost
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
     from contextvars import Token
 
     from opentelemetry.context import Context
@@ -387,6 +387,8 @@ class Call:
         if usage is None or self.target.price_id is None:
             return None
         for model in self._models_to_price():
+            if model is None:
+                continue
             cost = price_call(
                 self.target.price_id,
                 model,
@@ -398,15 +400,14 @@ class Call:
                 return msgspec.structs.replace(cost, partial=True) if partial else cost
         return None
 
-    def _models_to_price(self) -> Iterator[str]:
-        """Yield the model that answered, then the one that was asked for.
+    def _models_to_price(self) -> tuple[str | None, ...]:
+        """Return the model that answered, then the one that was asked for.
 
         On Azure the latter is a deployment, whose name may be that of another model.
         """
-        if self.response_model is not None:
-            yield self.response_model
-        if self.request_model is not None and self.target.price_id != AZURE_PRICE_ID:
-            yield self.request_model
+        if self.target.price_id == AZURE_PRICE_ID:
+            return (self.response_model,)
+        return self.response_model, self.request_model
 
     def _write_span(
         self,

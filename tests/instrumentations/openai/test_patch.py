@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import httpx2
 import openai
 import pytest
+import wrapt
 from openai import _base_client
 from opentelemetry import context, trace
 from opentelemetry.context import attach, detach, set_value
@@ -104,6 +105,30 @@ class TestUninstrument:
 
         assert seen == ["theirs", "theirs"]
         assert (without, len(desk.spans.spans())) == (0, 1)
+
+    def test_a_wrapper_on_a_subclass_leads_to_ours(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Others wrap the method that `OpenAI` inherits, which would pass ours by."""
+        instrumentor = OpenAIInstrumentor()
+        instrumentor.uninstrument()
+        plain = _base_client.SyncAPIClient.request
+
+        def pass_on(wrapped: Any, _: Any, args: Any, kwargs: Any) -> Any:
+            return wrapped(*args, **kwargs)
+
+        inner = wrapt.FunctionWrapper(plain, pass_on)
+        wrapper = wrapt.FunctionWrapper(inner, pass_on)
+        monkeypatch.setattr(openai.OpenAI, "request", wrapper, raising=False)
+        client = desk.open(REPLY, REPLY)
+        instrumentor.instrument(skip_dep_check=True, tracer_provider=desk.spans.tracer_provider)
+        client.chat.completions.create(model="gpt-4o", messages=[])
+        watched = len(desk.spans.spans())
+        instrumentor.uninstrument()
+        client.chat.completions.create(model="gpt-4o", messages=[])
+
+        assert (watched, len(desk.spans.spans())) == (1, 1)
+        assert inner.__wrapped__ is plain
 
 
 class TestSuppression:
@@ -247,6 +272,16 @@ class TestTarget:
         assert desk.attributes[semconv.COST_AMOUNT] == 0.125
         assert desk.attributes[semconv.COST_SOURCE] == "provider"
 
+    @pytest.mark.parametrize("cost", [True, "0.1", None, -1, 1e12, float("inf")])
+    def test_what_is_no_cost_is_left_to_the_table(self, desk: Desk, cost: Any) -> None:
+        """A figure that cannot be one is as if it were not there."""
+        usage = {"prompt_tokens": 1_000_000, "completion_tokens": 0, "cost": cost}
+        reply = httpx2.Response(200, content=json.dumps({**REPLY, "usage": usage}))
+        client = desk.open(reply, base_url="https://openrouter.ai/api/v1")
+        client.chat.completions.create(model="openai/gpt-4o", messages=[])
+
+        assert desk.attributes.get(semconv.COST_SOURCE) != "provider"
+
     def test_others_do_not(self, desk: Desk) -> None:
         """A field of that name from anybody else is no price."""
         usage = {"prompt_tokens": 1_000_000, "completion_tokens": 0, "cost": 0.125}
@@ -350,6 +385,34 @@ OpenAIInstrumentor().uninstrument()
 print(json.dumps(openai.VERSION))
 """
         assert self.run(code, tmp_path) == "9"
+
+    def test_an_sdk_that_cannot_be_patched_is_imported_all_the_same(self, tmp_path: Path) -> None:
+        """Whatever goes wrong in our hook, the application's import does not fail."""
+        package = tmp_path / "openai"
+        package.mkdir()
+        (package / "__init__.py").write_text("from openai import _base_client\nVERSION = '9'\n")
+        (package / "_base_client.py").write_text(FROZEN)
+        code = """
+import json, sys
+sys.path.insert(0, "")
+from cert_otel_instrumentations.openai import OpenAIInstrumentor
+OpenAIInstrumentor().instrument(skip_dep_check=True)
+import openai
+print(json.dumps(openai.VERSION))
+"""
+        assert self.run(code, tmp_path) == "9"
+
+
+FROZEN: Final = """
+class Frozen(type):
+    def __setattr__(cls, name, value):
+        raise TypeError("frozen")
+
+
+class SyncAPIClient(metaclass=Frozen):
+    def request(self, cast_to, options):
+        return None
+"""
 
 
 class TestUnexpectedArguments:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+import openai
 import pytest
 
 from cert_otel import semconv
@@ -51,6 +52,21 @@ class TestUsage:
 
         assert tokens(desk) == (12, 3)
         assert desk.attributes[semconv.STREAM_OUTCOME] == "completed"
+
+    def test_of_embeddings_may_be_streamed(self, desk: Desk) -> None:
+        """A server that streams them all the same is understood."""
+        client = desk.open([{"model": "m", "usage": {"prompt_tokens": 12}}])
+        list(
+            client.post(
+                "/embeddings",
+                cast_to=object,
+                body={"model": "m", "input": "a"},
+                stream=True,
+                stream_cls=openai.Stream[Any],
+            )
+        )
+
+        assert tokens(desk) == (12, None)
 
     def test_of_time_is_no_tokens(self, desk: Desk) -> None:
         """Whisper reports seconds: there are no tokens, and none are made up."""
