@@ -8,7 +8,8 @@ import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, TracerProvider
 
-from cert_otel.capture._attributes import make_exportable, put_attributes
+from cert_otel.capture._attributes import make_exportable
+from cert_otel.capture._sdk_spans import put_attributes
 
 ATTRIBUTES: Final = {"text": "a", "count": 1, "share": 0.5, "flag": True, "reasons": ("stop",)}
 

@@ -28,7 +28,7 @@ class TestFingerprint:
         """The same parts in the same order have one fingerprint, 32 hexadecimal digits."""
         found = fingerprint_prompt(parts)
 
-        assert found == fingerprint_prompt(iter(parts))
+        assert found == fingerprint_prompt(tuple(parts))
         assert len(bytes.fromhex(found)) == 16
 
     @given(PARTS, PARTS)
@@ -59,7 +59,7 @@ class TestKey:
         config.configure(hash_key="second")
         second = (fingerprint_prompt(["user", "Hi"]), pseudonymise("u-17"))
 
-        assert first == ("cf452f3e3c44c5a3de24ac910f4b49de", "c9fe0a79cd6ebcf67829181f02a10bab")
+        assert first == ("40ee5b8d44c63bf6ced9eee6cde4ab0d", "dc0edd6d1db937e147b83a648aee0481")
         assert set(first).isdisjoint(second)
 
     def test_the_environment_gives_it(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,10 @@ def fields_of(value: Any) -> Mapping[str, Any]:
     """
     if isinstance(value, dict):
         return value
-    own: Mapping[str, Any] = getattr(value, "__dict__", _NOTHING)
+    try:
+        own: Mapping[str, Any] = value.__dict__
+    except AttributeError:
+        return _NOTHING
     extra = getattr(value, "__pydantic_extra__", None) if own else None
     return {**extra, **own} if extra else own
 
@@ -45,7 +48,9 @@ def as_list(value: Any) -> list[Any]:
 
 def as_count(value: Any) -> int | None:
     """Return a value that can be a token count, else `None`."""
-    return value if type(value) is int and 0 <= value < MAX_COUNT else None
+    if value is None or type(value) is not int:
+        return None
+    return value if 0 <= value < MAX_COUNT else None
 
 
 def as_index(value: Any) -> int | None:

@@ -16,7 +16,6 @@ from cert_otel.capture import (
 )
 from cert_otel_instrumentations.openai._fields import (
     as_list,
-    as_text,
     fields_of,
     get,
     get_list,
@@ -34,8 +33,8 @@ def prompt_texts(messages: Sequence[Any]) -> list[str]:
     texts: list[str] = []
     for message in messages:
         fields = fields_of(message)
-        texts.append(as_text(fields.get("role")) or "")
-        content = fields.get("content")
+        role, content = fields.get("role"), fields.get("content")
+        texts.append(role if isinstance(role, str) else "")
         if isinstance(content, str):
             texts.append(content)
         else:

@@ -13,16 +13,6 @@ if TYPE_CHECKING:
 
     from cert_otel.capture import Call
 
-_NUMBERS: Final = {
-    "temperature": (semconv.REQUEST_TEMPERATURE, float),
-    "top_p": (semconv.REQUEST_TOP_P, float),
-    "frequency_penalty": (semconv.REQUEST_FREQUENCY_PENALTY, float),
-    "presence_penalty": (semconv.REQUEST_PRESENCE_PENALTY, float),
-    "max_tokens": (semconv.REQUEST_MAX_TOKENS, int),
-    "max_completion_tokens": (semconv.REQUEST_MAX_TOKENS, int),
-    "max_output_tokens": (semconv.REQUEST_MAX_TOKENS, int),
-    "seed": (semconv.REQUEST_SEED, int),
-}
 _HUGE: Final = 2**63
 """Beyond it no exporter can send an integer; false of NaN and the infinities as well."""
 _OUTPUT_TYPES: Final = {"json_object": "json", "json_schema": "json", "text": "text"}
@@ -32,13 +22,19 @@ def read_parameters(call: Call, request: dict[str, Any]) -> None:
     """Set what was asked for; a parameter of an unexpected type is left out."""
     # By what is there: of the many parameters a request has few.
     for name, value in request.items():
-        if name in _NUMBERS:
-            attribute, kind = _NUMBERS[name]
-            if type(value) in (int, float) and -_HUGE < value < _HUGE:
-                call.attributes[attribute] = kind(value)
-        elif name in _OTHERS:
-            _OTHERS[name](call, value)
-    call.user = as_text(request.get("safety_identifier") or request.get("user"))
+        read = _READERS.get(name)
+        if read is not None:
+            read(call, value)
+
+
+def _number(attribute: str, kind: type[float]) -> Callable[[Call, Any], None]:
+    """Return what reads a parameter that is a number."""
+
+    def read(call: Call, value: Any) -> None:
+        if type(value) in (int, float) and -_HUGE < value < _HUGE:
+            call.attributes[attribute] = kind(value)
+
+    return read
 
 
 def _read_choice_count(call: Call, count: Any) -> None:
@@ -68,7 +64,23 @@ def _read_format(call: Call, response_format: Any) -> None:
         call.attributes[semconv.OUTPUT_TYPE] = kind
 
 
-_OTHERS: Final[Mapping[str, Callable[[Call, Any], None]]] = {
+def _read_user(call: Call, user: Any) -> None:
+    call.user = call.user or as_text(user)
+
+
+def _read_safety_identifier(call: Call, identifier: Any) -> None:
+    call.user = as_text(identifier) or call.user  # `user` is its older name
+
+
+_READERS: Final[Mapping[str, Callable[[Call, Any], None]]] = {
+    "temperature": _number(semconv.REQUEST_TEMPERATURE, float),
+    "top_p": _number(semconv.REQUEST_TOP_P, float),
+    "frequency_penalty": _number(semconv.REQUEST_FREQUENCY_PENALTY, float),
+    "presence_penalty": _number(semconv.REQUEST_PRESENCE_PENALTY, float),
+    "max_tokens": _number(semconv.REQUEST_MAX_TOKENS, int),
+    "max_completion_tokens": _number(semconv.REQUEST_MAX_TOKENS, int),
+    "max_output_tokens": _number(semconv.REQUEST_MAX_TOKENS, int),
+    "seed": _number(semconv.REQUEST_SEED, int),
     "n": _read_choice_count,
     "stop": _read_stop,
     "service_tier": _read_tier,
@@ -76,14 +88,20 @@ _OTHERS: Final[Mapping[str, Callable[[Call, Any], None]]] = {
     "reasoning": lambda call, reasoning: _read_effort(call, get(reasoning, "effort")),
     "response_format": _read_format,
     "text": lambda call, text: _read_format(call, get(text, "format")),
+    "user": _read_user,
+    "safety_identifier": _read_safety_identifier,
 }
 """Chat's names, and those of Responses for the same."""
 
 
 def read_identity(call: Call, fields: Mapping[str, Any]) -> None:
     """Set which reply it is, and which model, tier and build answered."""
-    call.response_id = as_text(fields.get("id"))
-    call.response_model = as_text(fields.get("model"))
+    response_id = fields.get("id")
+    if response_id and isinstance(response_id, str):
+        call.response_id = response_id
+    model = fields.get("model")
+    if model and isinstance(model, str):
+        call.response_model = model
     read_service(call, fields)
 
 

@@ -8,7 +8,6 @@ is what the application gets: a parsed reply, a stream, or a raw response.
 from __future__ import annotations
 
 import functools
-import weakref
 from typing import TYPE_CHECKING, Any, Final
 
 import wrapt
@@ -39,7 +38,13 @@ _installed: Final[dict[type, Callable[..., Any]]] = {}
 """What stands in the place of `request`, by the class."""
 _telemetry: Telemetry | None = None
 """`None` while nothing is to be recorded, also where a wrapper of ours could not be taken out."""
-_targets: Final[weakref.WeakKeyDictionary[Any, tuple[Any, Target]]] = weakref.WeakKeyDictionary()
+_MAX_CLIENTS: Final = 1024
+_targets: Final[dict[int, tuple[Any, type, Target]]] = {}
+"""Who serves a client, by its id, with the URL and the class that say so.
+
+No weak dictionary, which takes a microsecond to ask. That the URL is the same object proves that
+the id is not that of a later client.
+"""
 
 
 def patch(module: ModuleType, **providers: Any) -> None:
@@ -141,12 +146,13 @@ def _begin(
         if config.get_config().disabled:
             return None, args, kwargs
         options = args[1] if len(args) > 1 else kwargs["options"]
-        body = options.json_data if isinstance(options.json_data, dict) else {}
-        endpoint = find_endpoint(options.method, options.url)
+        body = options.json_data
+        if not isinstance(body, dict):
+            body = {}
         model = body.get("model")
         call = begin_call(
             telemetry,
-            endpoint,
+            find_endpoint(options.method, options.url),
             _target_of(client),
             model=model if isinstance(model, str) else None,
             request=body,
@@ -155,36 +161,30 @@ def _begin(
     except Exception as error:  # noqa: BLE001 - the guard
         report("begin", error)
         return None, args, kwargs
-    if call is not None:
-        args, kwargs = _adapt(call, options, args, kwargs)
+    if call is None:
+        return None, args, kwargs
+    try:
+        adapted = with_watched_parser(options, call)
+        if call.settings.request_logprobs:
+            adapted = with_logprobs(adapted, call.endpoint)
+        if adapted is not options:
+            args, kwargs = replace_options(args, kwargs, adapted)
+    except Exception as error:  # noqa: BLE001 - the guard
+        report("options", error)
     return call, args, kwargs
 
 
-def _adapt(
-    call: Call, options: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Ask for logprobs where the settings say so, and see what `parse` refuses."""
-    try:
-        adapted = with_watched_parser(options, call)
-        if config.get_config().request_logprobs:
-            adapted = with_logprobs(adapted, call.endpoint)
-        if adapted is not options:
-            return replace_options(args, kwargs, adapted)
-    except Exception as error:  # noqa: BLE001 - the guard
-        report("options", error)
-    return args, kwargs
-
-
 def _target_of(client: Any) -> Target:
-    """Resolve who serves a client, once for each base URL that it is given."""
     url = client._base_url  # noqa: SLF001 - `base_url` builds the same anew at each access
-    known = _targets.get(client)
-    if known is not None and known[0] is url:
-        return known[1]
+    known = _targets.get(id(client))
+    if known is not None and known[0] is url and known[1] is type(client):
+        return known[2]
     target = resolve_target(
         type(client), scheme=url.scheme, host=url.host, port=url.port, path=url.path
     )
-    _targets[client] = (url, target)
+    if len(_targets) >= _MAX_CLIENTS:
+        _targets.clear()
+    _targets[id(client)] = (url, type(client), target)
     return target
 
 

@@ -8,40 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from cert_otel.records import Usage
-from cert_otel_instrumentations.openai._fields import MAX_COUNT, fields_of
+from cert_otel_instrumentations.openai._fields import as_count, fields_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from cert_otel.capture import Call
 
 _MAX_COST: Final = 1e9
 """USD. A larger one, the infinities and NaN are no cost of a call."""
-
-_WHOLES: Final = (
-    ("prompt_tokens", "input_tokens"),
-    ("completion_tokens", "output_tokens"),
-    ("input_tokens", "input_tokens"),
-    ("output_tokens", "output_tokens"),
-)
-"""Their names to `Usage`'s; of two for one field the first that is there counts."""
-_INPUT_DETAILS: Final = ("prompt_tokens_details", "input_tokens_details", "input_token_details")
-_INPUT_PARTS: Final = (
-    ("cached_tokens", "cache_read_tokens"),
-    ("cache_write_tokens", "cache_write_tokens"),
-    ("audio_tokens", "input_audio_tokens"),
-    ("image_tokens", "input_image_tokens"),
-)
-_OUTPUT_DETAILS: Final = (
-    "completion_tokens_details",
-    "output_tokens_details",
-    "output_token_details",
-)
-_OUTPUT_PARTS: Final = (
-    ("reasoning_tokens", "reasoning_tokens"),
-    ("audio_tokens", "output_audio_tokens"),
-    ("image_tokens", "output_image_tokens"),
-)
 
 
 def read_billing(call: Call, usage: Any) -> None:
@@ -57,30 +30,33 @@ def read_usage(usage: Any) -> Usage | None:
     Returns:
         `None` when no token count is in it.
     """
-    fields = fields_of(usage)
-    counts: dict[str, int] = {}
-    _add_counts(counts, fields, _WHOLES)
-    if not counts:
+    get = fields_of(usage).get
+    prompt = as_count(get("prompt_tokens"))
+    output = as_count(get("completion_tokens"))
+    input_details, output_details = get("prompt_tokens_details"), get("completion_tokens_details")
+    if prompt is None:
+        prompt = as_count(get("input_tokens"))
+    if output is None:
+        output = as_count(get("output_tokens"))
+    if prompt is None and output is None:
         return None
-    _add_counts(counts, _find_details(fields, _INPUT_DETAILS), _INPUT_PARTS)
-    _add_counts(counts, _find_details(fields, _OUTPUT_DETAILS), _OUTPUT_PARTS)
-    return Usage(**counts)
-
-
-def _add_counts(
-    counts: dict[str, int], fields: Mapping[str, Any], names: tuple[tuple[str, str], ...]
-) -> None:
-    for name, field in names:
-        count = fields.get(name)
-        if type(count) is int and 0 <= count < MAX_COUNT and field not in counts:
-            counts[field] = count
-
-
-def _find_details(fields: Mapping[str, Any], names: tuple[str, ...]) -> Mapping[str, Any]:
-    for name in names:
-        if details := fields.get(name):
-            return fields_of(details)
-    return {}
+    of_input = fields_of(
+        input_details or get("input_tokens_details") or get("input_token_details")
+    ).get
+    of_output = fields_of(
+        output_details or get("output_tokens_details") or get("output_token_details")
+    ).get
+    return Usage(
+        input_tokens=prompt,
+        output_tokens=output,
+        cache_read_tokens=as_count(of_input("cached_tokens")),
+        cache_write_tokens=as_count(of_input("cache_write_tokens")),
+        input_audio_tokens=as_count(of_input("audio_tokens")),
+        input_image_tokens=as_count(of_input("image_tokens")),
+        reasoning_tokens=as_count(of_output("reasoning_tokens")),
+        output_audio_tokens=as_count(of_output("audio_tokens")),
+        output_image_tokens=as_count(of_output("image_tokens")),
+    )
 
 
 def _read_cost(usage: Any) -> float | None:

@@ -33,6 +33,8 @@ _abandoned: Final[deque[tuple[Abandonable, int]]] = deque()
 _registered = False
 dropped = 0
 """Abandoned calls that were not recorded because the deque was full."""
+fork_generation = 0
+"""How many forks lie between this process and the one that loaded this module."""
 _counted = 0
 """Those of them that the metric knows of."""
 
@@ -80,5 +82,12 @@ def drain_at_exit() -> None:
         atexit.register(drain)
 
 
-# What was left before a fork is the parent's to end.
-os.register_at_fork(after_in_child=_abandoned.clear)
+def _start_anew() -> None:
+    """What was begun or left before a fork is the parent's to end."""
+    global fork_generation  # noqa: PLW0603 - one count a process
+    fork_generation += 1
+    _abandoned.clear()
+
+
+# A count, because asking the kernel for the process id twice a call takes longer.
+os.register_at_fork(after_in_child=_start_anew)

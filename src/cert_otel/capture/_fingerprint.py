@@ -14,23 +14,28 @@ import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from cert_otel import config
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
 _KEY_BYTES: Final = 32
 _DIGEST_BYTES: Final = 16
 _keys: Final[dict[Path | None, bytes]] = {}
 """The key in use, under the file that holds it: threads that make one at once agree."""
+_begun: Final[dict[tuple[Path | None, bytes], hashlib.blake2b]] = {}
 _key_path: Path | None = None
+_frame: Final = msgspec.json.Encoder().encode
+"""JSON tells one part from the next."""
 
 
 def share_key(journal: str) -> None:
     """Keep the random key in a file beside this journal."""
     global _key_path  # noqa: PLW0603 - one key a process
     _key_path = Path(f"{journal}.key")
-    _keys.clear()
+    _forget_key()
 
 
 def pseudonymise(identifier: str) -> str:
@@ -38,29 +43,35 @@ def pseudonymise(identifier: str) -> str:
     return _hash(b"user", (identifier,))
 
 
-def fingerprint_prompt(parts: Iterable[str]) -> str:
+def fingerprint_prompt(parts: Sequence[str]) -> str:
     """Return the keyed fingerprint of a prompt, 32 hexadecimal digits.
 
     Args:
-        parts: Roles and texts in their order; lengths are hashed too, so that moving text
-            from one part to the next changes the result.
+        parts: Roles and texts in their order; moving text from one part to the next changes
+            the result.
     """
     return _hash(b"prompt", parts)
 
 
-def _hash(purpose: bytes, parts: Iterable[str]) -> str:
-    framed = "".join([f"{len(part)}:{part}" for part in parts])
-    return hashlib.blake2b(
-        framed.encode("utf-8", "surrogatepass"),
-        digest_size=_DIGEST_BYTES,
-        key=_get_key(),
-        person=purpose,
-    ).hexdigest()
+def _hash(purpose: bytes, parts: Sequence[str]) -> str:
+    try:
+        framed = _frame(parts)
+    except UnicodeEncodeError:  # a lone surrogate
+        codes = [part.encode("utf-8", "surrogatepass").hex() for part in parts]
+        framed = _frame([*codes, None])  # unlike any list of texts
+    begun = _begun.get((_key_path, purpose)) or _begin(purpose)
+    state = begun.copy()
+    state.update(framed)
+    return state.hexdigest()
 
 
-def _get_key() -> bytes:
+def _begin(purpose: bytes) -> hashlib.blake2b:
+    """Return a hash that has taken in the key: to copy it costs a third of making it."""
     key = _keys.get(_key_path)
-    return _keys.setdefault(_key_path, _make_key(_key_path)) if key is None else key
+    if key is None:
+        key = _keys.setdefault(_key_path, _make_key(_key_path))
+    begun = hashlib.blake2b(digest_size=_DIGEST_BYTES, key=key, person=purpose)
+    return _begun.setdefault((_key_path, purpose), begun)
 
 
 def _make_key(path: Path | None) -> bytes:
@@ -98,8 +109,9 @@ def _create_key(path: Path) -> bytes:
     return key
 
 
-def _forget_key(_: config.Config) -> None:
+def _forget_key(_: config.Config | None = None) -> None:
     _keys.clear()
+    _begun.clear()
 
 
 config.on_change(_forget_key)

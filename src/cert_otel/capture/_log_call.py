@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.trace import SpanKind
 
-from cert_otel import semconv
+from cert_otel import config, semconv
 from cert_otel.capture import _guard
 from cert_otel.capture._ambient import ContextLike, context_attribute, get_ambient, to_items
 from cert_otel.capture._attributes import add_cost, add_usage, make_exportable
@@ -159,16 +159,17 @@ def _add_cost(
         add_usage(attributes, usage)
     if not get_ambient().cost_tracking:
         return
+    aliases = config.get_config().cost_aliases
     amount = None if cost is None else attempt("log_call", _to_amount, cost)
     if amount is not None:
-        add_cost(attributes, Cost(amount=amount, source="override"))
+        add_cost(attributes, Cost(amount=amount, source="override"), aliases)
         return
     price_id = _PRICE_IDS.get(platform.lower())
     if usage is None or price_id is None:
         return
     priced = price_call(price_id, model, usage, at_unix_s=time.time())
     if priced is not None:
-        add_cost(attributes, priced)
+        add_cost(attributes, priced, aliases)
 
 
 def _to_usage(tokens: Mapping[str, int] | None) -> Usage | None:

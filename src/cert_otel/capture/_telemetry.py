@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from typing import TYPE_CHECKING, Final
 
 from opentelemetry import metrics, trace
+from opentelemetry.metrics import _internal as _metrics_api
 
 from cert_otel.capture._guard import attempt
 from cert_otel.capture._instruments import Instruments
+from cert_otel.capture._sdk_spans import SpanStarter
+
+_ASK_THE_API: Final = "OTEL_PYTHON_METER_PROVIDER" in os.environ or not hasattr(
+    _metrics_api, "_METER_PROVIDER"
+)
+"""Where no provider is set the API looks into the environment at each call: 1.5 µs to say no."""
 
 if TYPE_CHECKING:
     from opentelemetry._logs import Logger, LoggerProvider
@@ -28,7 +36,7 @@ class Telemetry:
         "_logger_provider",
         "_meter_provider",
         "_meter_source",
-        "_tracer",
+        "_spans",
         "_tracer_provider",
         "_tracer_source",
         "scope",
@@ -49,7 +57,7 @@ class Telemetry:
         self._tracer_provider = tracer_provider
         self._meter_provider = meter_provider
         self._logger_provider = logger_provider
-        self._tracer: Tracer | None = None
+        self._spans: SpanStarter | None = None
         self._tracer_source: TracerProvider | None = None
         self._instruments: Instruments | None = None
         self._meter_source: MeterProvider | None = None
@@ -58,23 +66,28 @@ class Telemetry:
     @property
     def tracer(self) -> Tracer:
         """The tracer of the provider now in force."""
+        return self.spans.tracer
+
+    @property
+    def spans(self) -> SpanStarter:
+        """What starts spans, of the provider now in force."""
         provider = self._tracer_provider or trace.get_tracer_provider()
-        if self._tracer is None or provider is not self._tracer_source:
-            self._tracer = provider.get_tracer(self.scope, self.version)
+        if self._spans is None or provider is not self._tracer_source:
+            self._spans = SpanStarter(provider.get_tracer(self.scope, self.version))
             self._tracer_source = provider
-        return self._tracer
+        return self._spans
 
     @property
     def instruments(self) -> Instruments | None:
         """The metric instruments; `None` while nobody collects metrics."""
-        provider = self._meter_provider or metrics.get_meter_provider()
+        provider = self._meter_provider or _find_meter_provider()
         if provider is not self._meter_source:
             self._meter_source = provider
             self._instruments = attempt("instruments", self._make_instruments, provider)
         return self._instruments
 
-    def _make_instruments(self, provider: MeterProvider) -> Instruments | None:
-        if not _collects(provider):
+    def _make_instruments(self, provider: MeterProvider | None) -> Instruments | None:
+        if provider is None or not _collects(provider):
             return None
         return Instruments(provider.get_meter(self.scope, self.version))
 
@@ -87,6 +100,14 @@ class Telemetry:
             provider = self._logger_provider or _logs.get_logger_provider()
             self._logger = provider.get_logger(self.scope, self.version)
         return self._logger
+
+
+def _find_meter_provider() -> MeterProvider | None:
+    """Return the global provider, `None` while there is none."""
+    if _ASK_THE_API:
+        return metrics.get_meter_provider()
+    provider: MeterProvider | None = _metrics_api._METER_PROVIDER  # noqa: SLF001 - see `_ASK_THE_API`
+    return provider
 
 
 def _collects(provider: MeterProvider) -> bool:

@@ -6,7 +6,8 @@ counts that are cut to fit, and marked partial.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from operator import attrgetter
+from typing import TYPE_CHECKING, Final
 
 from msgspec import structs
 
@@ -14,40 +15,48 @@ if TYPE_CHECKING:
     from cert_otel.records import Usage
 
 
+_read_rare: Final = attrgetter(
+    "cache_write_1h_tokens",
+    "input_audio_tokens",
+    "input_image_tokens",
+    "cache_read_audio_tokens",
+    "output_audio_tokens",
+    "output_image_tokens",
+)
+
+
 def is_consistent(usage: Usage) -> bool:
     """Tell whether no count is negative and no part exceeds its whole."""
     prompt = usage.input_tokens or 0
+    output = usage.output_tokens or 0
     read = usage.cache_read_tokens or 0
     write = usage.cache_write_tokens or 0
-    return (
+    if not (
         read >= 0
-        and 0 <= (usage.cache_write_1h_tokens or 0) <= write
+        and write >= 0
         and read + write <= prompt
-        and _are_modalities_consistent(usage, prompt=prompt, read=read)
-        and _is_output_consistent(usage)
+        and 0 <= (usage.reasoning_tokens or 0) <= output
+    ):
+        return False
+    # One look for what few calls have.
+    return not any(_read_rare(usage)) or _are_rare_consistent(
+        usage, prompt=prompt, output=output, read=read, write=write
     )
 
 
-def _are_modalities_consistent(usage: Usage, *, prompt: int, read: int) -> bool:
-    audio = usage.input_audio_tokens or 0
-    image = usage.input_image_tokens or 0
-    read_audio = usage.cache_read_audio_tokens
-    if audio < 0 or image < 0 or audio + image > prompt:
-        return False
-    if read_audio is None:
-        return True
-    return 0 <= read_audio <= min(read, audio) and read + audio - read_audio <= prompt
-
-
-def _is_output_consistent(usage: Usage) -> bool:
-    audio = usage.output_audio_tokens or 0
-    image = usage.output_image_tokens or 0
-    output = usage.output_tokens or 0
+def _are_rare_consistent(usage: Usage, *, prompt: int, output: int, read: int, write: int) -> bool:
+    write_1h, audio, image, read_audio, output_audio, output_image = (
+        count or 0 for count in _read_rare(usage)
+    )
     return (
-        audio >= 0
-        and image >= 0
-        and audio + image <= output
-        and 0 <= (usage.reasoning_tokens or 0) <= output
+        0 <= write_1h <= write
+        and min(audio, image, output_audio, output_image) >= 0
+        and audio + image <= prompt
+        and output_audio + output_image <= output
+        and (
+            usage.cache_read_audio_tokens is None
+            or (0 <= read_audio <= min(read, audio) and read + audio - read_audio <= prompt)
+        )
     )
 
 

@@ -1,0 +1,281 @@
+"""What a finished call becomes: its cost, the attributes of its span, metrics, an event.
+
+Each of these is attempted by itself: what goes wrong with one leaves the others whole.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from opentelemetry.trace import Status, StatusCode
+
+from cert_otel import semconv
+from cert_otel.capture import _duplicates
+from cert_otel.capture._ambient import NOTHING, ambient_attributes
+from cert_otel.capture._attributes import (
+    add_cost,
+    add_logprobs,
+    add_usage,
+    make_exportable,
+)
+from cert_otel.capture._content import exportable_tree, make_encodable, to_json
+from cert_otel.capture._fingerprint import pseudonymise
+from cert_otel.capture._guard import attempt
+from cert_otel.capture._logprobs import summarise_logprobs
+from cert_otel.capture._providers import AZURE_PRICE_ID
+from cert_otel.capture._sdk_spans import put_attributes
+from cert_otel.pricing import price_call
+from cert_otel.records import Cost
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from opentelemetry.context import Context
+    from opentelemetry.trace import Span
+
+    from cert_otel.capture._call import Call
+    from cert_otel.capture._instruments import Instruments
+    from cert_otel.capture._logprobs import LogprobStats
+    from cert_otel.records import StreamOutcome
+
+_NS_PER_S: Final = 1e9
+
+
+def _start_attributes(call: Call) -> dict[str, Any]:
+    """Return what is known before the request goes out, for samplers to decide by."""
+    target = call.target
+    attributes: dict[str, Any] = {
+        semconv.OPERATION_NAME: call.endpoint.operation,
+        semconv.PROVIDER_NAME: target.provider,
+    }
+    if call.request_model is not None:
+        attributes[semconv.REQUEST_MODEL] = call.request_model
+    if target.host is not None:
+        attributes[semconv.SERVER_ADDRESS] = target.host
+    if target.port is not None:
+        attributes[semconv.SERVER_PORT] = target.port
+    return attributes
+
+
+def start_span(call: Call, parent: Context) -> Span:
+    """Start the span of a call."""
+    operation, model = call.endpoint.operation, call.request_model
+    return call.telemetry.spans.start(
+        f"{operation} {model}" if model else operation,
+        _start_attributes(call),
+        parent=parent,
+        at_ns=call.start_ns,
+    )
+
+
+def record_call(call: Call, outcome: StreamOutcome | None) -> None:
+    """Price a call that has ended, and write its span and metrics."""
+    instruments = call.telemetry.instruments
+    if not call.is_recording and instruments is None:
+        return
+    if call.response_model is not None:
+        call.response_model = make_encodable(call.response_model)
+    cost = attempt("price", _price, call, outcome)
+    stats = attempt("logprobs", summarise_logprobs, call.logprobs) if call.logprobs else None
+    if call.is_recording:
+        attempt("write_span", _write_span, call, outcome, cost, stats)
+    if instruments is not None:
+        attempt("write_metrics", _write_metrics, call, instruments, cost, stats)
+
+
+def _price(call: Call, outcome: StreamOutcome | None) -> Cost | None:
+    target, usage = call.target, call.usage
+    partial = outcome not in (None, "completed")
+    if not call.ambient.cost_tracking:
+        return None
+    if call.provider_cost is not None and target.reports_cost:
+        return Cost(amount=call.provider_cost, source="provider", partial=partial)
+    if usage is None or target.price_id is None:
+        return None
+    # The model that answered, then the one that was asked for. On Azure the latter is a
+    # deployment, whose name may be that of another model.
+    cost = _price_model(call, call.response_model)
+    if cost is None and target.price_id != AZURE_PRICE_ID:
+        cost = _price_model(call, call.request_model)
+    return msgspec.structs.replace(cost, partial=True) if partial and cost else cost
+
+
+def _price_model(call: Call, model: str | None) -> Cost | None:
+    if model is None or call.usage is None or call.target.price_id is None:
+        return None
+    return price_call(
+        call.target.price_id,
+        model,
+        call.usage,
+        at_unix_s=call.start_ns / _NS_PER_S,
+        service_tier=call.service_tier,
+    )
+
+
+def _write_span(
+    call: Call, outcome: StreamOutcome | None, cost: Cost | None, stats: LogprobStats | None
+) -> None:
+    if call.inference_data is not None:
+        ours = _fingerprint_alone(call)
+        _add_ambient(call, ours)
+        make_exportable(ours)
+        _add_ours(call, ours, outcome, cost, stats)
+        _duplicates.enrich_inference(call.inference_data, ours)
+        return
+    attributes = call.attributes
+    if call.ambient is not NOTHING:
+        _add_ambient(call, attributes)
+    make_exportable(attributes)
+    # From here on nothing comes from outside unchecked: texts by `make_encodable`, counts, sums
+    # and JSON of ours.
+    _add_response(call, attributes)
+    if call.usage is not None:
+        add_usage(attributes, call.usage)
+    _add_ours(call, attributes, outcome, cost, stats)
+    if call.settings.capture_content:
+        attempt("content", _add_content, call, attributes)
+    if call.foreign:
+        _enrich_foreign(call, attributes)
+    else:
+        put_attributes(call.span, attributes)
+        if call.error_type is not None:
+            _set_error(call, call.span)
+    if call.settings.capture_content_events:
+        attempt("event", _emit_details, call, attributes)
+
+
+def _fingerprint_alone(call: Call) -> dict[str, Any]:
+    fingerprint = call.attributes.get(semconv.PROMPT_FINGERPRINT)
+    return {} if fingerprint is None else {semconv.PROMPT_FINGERPRINT: fingerprint}
+
+
+def _add_ambient(call: Call, attributes: dict[str, Any]) -> None:
+    with_content = call.settings.capture_content
+    known = attempt("ambient", ambient_attributes, call.ambient, with_content=with_content)
+    attributes.update(known or {})
+
+
+def _add_response(call: Call, attributes: dict[str, Any]) -> None:
+    if call.kind is not None:
+        attributes[semconv.RECORD_KIND] = call.kind
+    if call.stream:
+        attributes[semconv.REQUEST_STREAM] = True
+    if call.response_id is not None:
+        attributes[semconv.RESPONSE_ID] = make_encodable(call.response_id)
+    if call.response_model is not None:
+        attributes[semconv.RESPONSE_MODEL] = call.response_model
+    if call.finish_reasons:
+        attributes[semconv.RESPONSE_FINISH_REASONS] = tuple(
+            map(make_encodable, call.finish_reasons)
+        )
+    if call.error_type is not None:
+        attributes[semconv.ERROR_TYPE] = make_encodable(call.error_type)
+    if call.user is not None:
+        attributes.setdefault(semconv.ENDUSER_PSEUDO_ID, pseudonymise(call.user))
+
+
+def _add_ours(
+    call: Call,
+    attributes: dict[str, Any],
+    outcome: StreamOutcome | None,
+    cost: Cost | None,
+    stats: LogprobStats | None,
+) -> None:
+    """Add what no other instrumentor records."""
+    if cost is not None:
+        add_cost(attributes, cost, call.settings.cost_aliases)
+    if stats is not None:
+        add_logprobs(attributes, stats)
+    if outcome is not None:
+        _add_stream(call, attributes, outcome)
+
+
+def _add_stream(call: Call, attributes: dict[str, Any], outcome: StreamOutcome) -> None:
+    attributes[semconv.STREAM_OUTCOME] = outcome
+    attributes[semconv.STREAM_CHUNK_COUNT] = call.chunk_count
+    if (first_s := _first_chunk_s(call)) is not None:
+        attributes[semconv.RESPONSE_TIME_TO_FIRST_CHUNK] = first_s
+    if (mean_s := _mean_chunk_s(call)) is not None:
+        attributes[semconv.STREAM_TIME_PER_CHUNK] = mean_s
+
+
+def _first_chunk_s(call: Call) -> float | None:
+    if call.first_chunk_ns is None:
+        return None
+    return (call.first_chunk_ns - call.start_perf_ns) / _NS_PER_S
+
+
+def _mean_chunk_s(call: Call) -> float | None:
+    if call.first_chunk_ns is None or call.last_chunk_ns is None or call.chunk_count < 2:  # noqa: PLR2004 - an interval has two ends
+        return None
+    return (call.last_chunk_ns - call.first_chunk_ns) / (call.chunk_count - 1) / _NS_PER_S
+
+
+def _add_content(call: Call, attributes: dict[str, Any]) -> None:
+    for name, value in _content(call):
+        attributes[name] = to_json(value)
+
+
+def _content(call: Call) -> Iterator[tuple[str, Any]]:
+    pairs = (
+        (semconv.SYSTEM_INSTRUCTIONS, call.system_instructions),
+        (semconv.INPUT_MESSAGES, call.input_messages),
+        (semconv.OUTPUT_MESSAGES, call.output_messages),
+        (semconv.TOOL_DEFINITIONS, call.tools),
+    )
+    return ((name, value) for name, value in pairs if value)
+
+
+def _enrich_foreign(call: Call, attributes: dict[str, Any]) -> None:
+    if call.span.is_recording():
+        call.span.set_attributes({**_start_attributes(call), **attributes})
+        return
+    # Its owner ended it before the stream's last chunk: what came later needs a span.
+    call.span = start_span(call, call.context)
+    call.span.set_attributes(attributes)
+    if call.error_type is not None:
+        _set_error(call, call.span)
+    call.span.end(call.end_ns)
+
+
+def _set_error(call: Call, span: Span) -> None:
+    span.set_status(Status(StatusCode.ERROR, call.error_text))
+
+
+def _emit_details(call: Call, attributes: dict[str, Any]) -> None:
+    from opentelemetry._logs import LogRecord  # noqa: PLC0415 - only who asks for events pays
+
+    content = {name: exportable_tree(value) for name, value in _content(call)}
+    call.telemetry.logger.emit(
+        LogRecord(
+            event_name=semconv.EVENT_OPERATION_DETAILS,
+            attributes={**_start_attributes(call), **attributes, **content},
+            context=call.context,
+        )
+    )
+
+
+def _write_metrics(
+    call: Call, instruments: Instruments, cost: Cost | None, stats: LogprobStats | None
+) -> None:
+    attributes = _start_attributes(call)
+    if call.response_model is not None:
+        attributes[semconv.RESPONSE_MODEL] = call.response_model
+    if call.inference_data is None and not call.foreign:
+        # Whoever owns the span records these two for it.
+        if call.usage is not None:
+            instruments.record_usage(call.usage, attributes)
+        _write_durations(call, instruments, attributes)
+    if call.ambient.cost_tracking and (call.usage is not None or cost is not None):
+        instruments.record_cost(None if cost is None else cost.amount, attributes)
+    if stats is not None and (perplexity := stats.perplexity) is not None:
+        instruments.record_perplexity(perplexity, attributes)
+
+
+def _write_durations(call: Call, instruments: Instruments, attributes: dict[str, Any]) -> None:
+    if call.error_type is not None:
+        attributes = {**attributes, semconv.ERROR_TYPE: call.error_type}
+    instruments.record_duration((call.end_ns - call.start_ns) / _NS_PER_S, attributes)
+    if call.chunk_count:
+        instruments.record_chunks(_first_chunk_s(call), _mean_chunk_s(call), attributes)
