@@ -71,13 +71,12 @@ def add_cost(attributes: dict[str, Any], cost: Cost, aliases: tuple[str, ...]) -
 
 def add_logprobs(attributes: dict[str, Any], stats: LogprobStats) -> None:
     """Add perplexity and what it was computed from."""
-    mean, minimum, total, token_count = stats
     if (perplexity := stats.perplexity) is not None:
         attributes[semconv.PERPLEXITY] = perplexity
-    attributes[semconv.LOGPROB_MEAN] = mean
-    attributes[semconv.LOGPROB_MIN] = minimum
-    attributes[semconv.LOGPROB_SUM] = total
-    attributes[semconv.LOGPROB_TOKEN_COUNT] = token_count
+    attributes[semconv.LOGPROB_MEAN] = stats.mean
+    attributes[semconv.LOGPROB_MIN] = stats.minimum
+    attributes[semconv.LOGPROB_SUM] = stats.total
+    attributes[semconv.LOGPROB_TOKEN_COUNT] = stats.token_count
     attributes[semconv.LOGPROB_SOURCE] = "provider"
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from threading import Lock
 from typing import TYPE_CHECKING, Final
+
+from opentelemetry.metrics import Observation
 
 from cert_otel import config, semconv
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from opentelemetry.metrics import Counter, Histogram, Meter
+    from opentelemetry.metrics import CallbackOptions, Histogram, Meter
 
     from cert_otel.records import Usage
 
@@ -32,6 +35,35 @@ _PERPLEXITY: Final = [
     100.0,
     1000.0,
 ]
+_MAX_SETS: Final = 2_000
+"""Attribute sets of one sum, the SDK's own limit; what is beyond goes into one set."""
+_OVERFLOW: Final = (("otel.metric.overflow", True),)
+
+
+class Total:
+    """A sum that is asked for when metrics are collected.
+
+    To add to it takes a twentieth of what a counter of the SDK takes, which cleans and hashes the
+    attributes of each measurement.
+    """
+
+    def __init__(self, meter: Meter, name: str, *, unit: str, description: str) -> None:
+        self._lock = Lock()
+        self._sums: dict[tuple[tuple[str, str | int], ...], float] = {}
+        meter.create_observable_counter(name, [self._observe], unit=unit, description=description)
+
+    def add(self, amount: float, attributes: Mapping[str, str | int]) -> None:
+        """Add to the sum of these attributes."""
+        key = tuple(attributes.items())
+        with self._lock:
+            if key not in self._sums and len(self._sums) >= _MAX_SETS:
+                key = _OVERFLOW
+            self._sums[key] = self._sums.get(key, 0) + amount
+
+    def _observe(self, _: CallbackOptions) -> list[Observation]:
+        with self._lock:
+            sums = list(self._sums.items())
+        return [Observation(amount, dict(key)) for key, amount in sums]
 
 
 class Instruments:
@@ -46,20 +78,21 @@ class Instruments:
         self._token_usage = (
             self._token_histogram(semconv.METRIC_TOKEN_USAGE) if profile.old_metrics else None
         )
-        self._usage: tuple[tuple[str, Counter], ...] = ()
+        self._usage: tuple[tuple[str, Total], ...] = ()
         self._input: Histogram | None = None
         self._output: Histogram | None = None
         if profile.new_metrics:
             self._input = self._token_histogram(semconv.METRIC_INFERENCE_INPUT_TOKENS)
             self._output = self._token_histogram(semconv.METRIC_INFERENCE_OUTPUT_TOKENS)
             self._usage = tuple(
-                (field, meter.create_counter(name, unit="{token}", description="Tokens used"))
+                (field, Total(meter, name, unit="{token}", description="Tokens used"))
                 for field, name in _USAGE_COUNTERS
             )
-        self._cost = meter.create_counter(
-            semconv.METRIC_COST, unit="USD", description="Cost of GenAI calls"
+        self._cost = Total(
+            meter, semconv.METRIC_COST, unit="USD", description="Cost of GenAI calls"
         )
-        self._unpriced = meter.create_counter(
+        self._unpriced = Total(
+            meter,
             semconv.METRIC_UNPRICED,
             unit="{call}",
             description="Calls with usage but without a price",

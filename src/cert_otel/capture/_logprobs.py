@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -12,7 +14,7 @@ SENTINEL: Final = -9999.0
 """What OpenAI sends for a token outside its top list: not a logprob."""
 
 
-class LogprobStats(NamedTuple):
+class LogprobStats(msgspec.Struct, frozen=True, gc=False):
     """Statistics over the tokens of a completion, natural logarithm."""
 
     mean: float
