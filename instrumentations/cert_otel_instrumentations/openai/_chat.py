@@ -14,7 +14,7 @@ from cert_otel_instrumentations.openai._fields import (
     get,
     get_list,
     get_text,
-    pluck,
+    pluck_logprobs,
 )
 from cert_otel_instrumentations.openai._messages import (
     input_message,
@@ -77,9 +77,9 @@ def _read_logprobs(logprobs: Any) -> list[Any]:
     if logprobs is None:
         return []
     fields = fields_of(logprobs)
-    values = pluck(fields.get("content"), "logprob")
+    values = pluck_logprobs(fields.get("content"))
     refusal = fields.get("refusal")
-    return values + pluck(refusal, "logprob") if refusal else values
+    return values + pluck_logprobs(refusal) if refusal else values
 
 
 class _ChoiceText:
@@ -142,28 +142,26 @@ class ChatStream:
 
     def read(self, chunk: Any) -> None:
         """Take identity, finish reason, usage, logprobs and, where captured, text."""
-        call = self._call
         fields = fields_of(chunk)
-        if call.response_id is None:
-            read_identity(call, fields)
+        if self._call.response_id is None:
+            read_identity(self._call, fields)
         if "error" in fields:
-            read_error(call, fields)
+            read_error(self._call, fields)
         usage = fields.get("usage")
         if usage is not None:
             self._usage = usage
-            read_service(call, fields)
+            read_service(self._call, fields)
         for choice in as_list(fields.get("choices")):
-            self._read_choice(fields_of(choice))
+            known = fields_of(choice)
+            logprobs = known.get("logprobs")
+            if logprobs is not None:
+                self._logprobs += _read_logprobs(logprobs)
+            if self._captures or known.get("finish_reason") is not None:
+                self._read_text(known)
 
-    def _read_choice(self, choice: Mapping[str, Any]) -> None:
-        logprobs = choice.get("logprobs")
-        if logprobs is not None:
-            self._logprobs += _read_logprobs(logprobs)
-        finish_reason = choice.get("finish_reason")
-        if finish_reason is None and not self._captures:
-            return
+    def _read_text(self, choice: Mapping[str, Any]) -> None:
         known = self._find_choice(choice)
-        known.finish_reason = as_text(finish_reason) or known.finish_reason
+        known.finish_reason = as_text(choice.get("finish_reason")) or known.finish_reason
         if self._captures:
             known.add(choice.get("delta"))
 

@@ -11,21 +11,19 @@ if TYPE_CHECKING:
 MAX_COUNT: Final = 2**53
 """From here on a float, which prices and metrics work with, does not hold each integer."""
 _NOTHING: Final[Mapping[str, Any]] = {}
+_get_logprob: Final = attrgetter("logprob")
 
 
 def fields_of(value: Any) -> Mapping[str, Any]:
     """Return the fields of an SDK object or of a dictionary; none of anything else.
 
     For what is read at every call: asking a pydantic object for a field that it does not have
-    takes 2.5 µs, its dictionary 0.03 µs.
+    takes 2.5 µs, its dictionary 0.03 µs. Objects come first, being what replies are made of.
     """
-    if isinstance(value, dict):
-        return value
     try:
-        own: Mapping[str, Any] = value.__dict__
+        own, extra = value.__dict__, value.__pydantic_extra__
     except AttributeError:
-        return _NOTHING
-    extra = getattr(value, "__pydantic_extra__", None) if own else None
+        return value if isinstance(value, dict) else getattr(value, "__dict__", _NOTHING)
     return {**extra, **own} if extra else own
 
 
@@ -43,7 +41,9 @@ def as_text(value: Any) -> str | None:
 
 def as_list(value: Any) -> list[Any]:
     """Return a value that is a list or a tuple, else an empty list; nothing is drained."""
-    return list(value) if isinstance(value, (list, tuple)) else []
+    if isinstance(value, list):
+        return value
+    return list(value) if isinstance(value, tuple) else []
 
 
 def as_count(value: Any) -> int | None:
@@ -73,11 +73,11 @@ def get_count(value: Any, name: str) -> int | None:
     return as_count(get(value, name))
 
 
-def pluck(items: Any, name: str) -> list[Any]:
-    """Return one field of each item of a list, `None` where an item does not have it."""
-    if not isinstance(items, (list, tuple)):
+def pluck_logprobs(tokens: Any) -> list[Any]:
+    """Return the logprob of each token of a list, `None` where a token does not have it."""
+    if not isinstance(tokens, (list, tuple)):
         return []
     try:
-        return list(map(attrgetter(name), items))
+        return list(map(_get_logprob, tokens))
     except AttributeError:  # decoded JSON
-        return [get(item, name) for item in items]
+        return [get(token, "logprob") for token in tokens]

@@ -32,7 +32,7 @@ def prompt_texts(messages: Sequence[Any]) -> list[str]:
     """Return roles and texts in their order: what a prompt's fingerprint is made of."""
     texts: list[str] = []
     for message in messages:
-        fields = fields_of(message)
+        fields = message if isinstance(message, dict) else fields_of(message)
         role, content = fields.get("role"), fields.get("content")
         texts.append(role if isinstance(role, str) else "")
         if isinstance(content, str):

@@ -12,7 +12,13 @@ from cert_otel.capture import (
     tool_call_part,
     tool_response_part,
 )
-from cert_otel_instrumentations.openai._fields import fields_of, get, get_list, get_text, pluck
+from cert_otel_instrumentations.openai._fields import (
+    fields_of,
+    get,
+    get_list,
+    get_text,
+    pluck_logprobs,
+)
 from cert_otel_instrumentations.openai._messages import content_part, prompt_texts
 from cert_otel_instrumentations.openai._parameters import (
     read_identity,
@@ -97,7 +103,7 @@ def _item_logprobs(item: Any) -> list[Any]:
     return [
         value
         for content in get_list(item, "content")
-        for value in pluck(get(content, "logprobs"), "logprob")
+        for value in pluck_logprobs(get(content, "logprobs"))
     ]
 
 

@@ -200,10 +200,11 @@ class Call(msgspec.Struct, eq=False, weakref=True):
         if self.chunk_count == 0:
             self.first_chunk_ns = now_ns
         self.chunk_count += 1
-        if self.reader is None:
+        reader = self.reader
+        if reader is None:
             return
         try:
-            self.reader.read(chunk)
+            reader.read(chunk)
         except Exception as error:  # noqa: BLE001 - the guard
             _guard.report("read_chunk", error)
 
