@@ -2,8 +2,8 @@
 
 The SDK looks at every attribute and puts each in by a call of its own: of a chat's thirty that
 is a third of what instrumentation costs. What is set here is checked by `make_exportable` or
-made by us, so it goes into the span's container in one go. Where a span, a limit, a sampler or
-a processor is not what the SDK brings by default, the public methods are used.
+made by us, so it goes into the span's container in one go. Where a limit, a sampler, a processor
+or the span itself is not what the SDK brings by default, its public methods are used.
 """
 
 from __future__ import annotations
@@ -77,25 +77,18 @@ def _is_blind_sampler(sampler: Any) -> bool:
 
 def put_attributes(span: Any, attributes: dict[str, Any]) -> None:
     """Set attributes that every exporter can send."""
-    if not _put_directly(span, attributes):
-        span.set_attributes(attributes)
-
-
-def _put_directly(span: Any, attributes: dict[str, Any]) -> bool:
-    """Do what the SDK's own span does; `False` when it is not that, or ended, or limited."""
-    if type(span).__module__ != _SDK:
-        return False
     try:
         held = span._attributes  # noqa: SLF001 - see above
-        with span._lock, held._lock:  # noqa: SLF001
-            known = held._dict  # noqa: SLF001
-            if (
-                span._end_time is not None  # noqa: SLF001
-                or held.max_value_len is not None
-                or len(known) + len(attributes) > held.maxlen
-            ):
-                return False
-            known.update(attributes)
-    except (AttributeError, TypeError):  # another version, or no limit at all
-        return False
-    return True
+        known = held._dict  # noqa: SLF001
+        if (
+            type(span).__module__ == _SDK
+            and held.max_value_len is None
+            and len(known) + len(attributes) <= held.maxlen
+        ):
+            with span._lock:  # noqa: SLF001
+                if span._end_time is None:  # noqa: SLF001
+                    known.update(attributes)
+                    return
+    except (AttributeError, TypeError):  # not the SDK's, or another version, or without a limit
+        pass
+    span.set_attributes(attributes)
