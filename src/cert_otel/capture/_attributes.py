@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from cert_otel import config, semconv
@@ -16,16 +15,6 @@ if TYPE_CHECKING:
 _INT32: Final = 2**31
 """Every exporter can send an integer below; of a larger one it is asked."""
 _NUMBERS: Final = (int, float)
-_read_modalities: Final = attrgetter(
-    "input_audio_tokens", "output_audio_tokens", "input_image_tokens", "output_image_tokens"
-)
-_MODALITY_NAMES: Final = (
-    semconv.USAGE_AUDIO_INPUT_TOKENS,
-    semconv.USAGE_AUDIO_OUTPUT_TOKENS,
-    semconv.USAGE_IMAGE_INPUT_TOKENS,
-    semconv.USAGE_IMAGE_OUTPUT_TOKENS,
-)
-_NO_MODALITIES: Final = (None,) * len(_MODALITY_NAMES)
 
 
 def add_usage(attributes: dict[str, Any], usage: Usage) -> None:
@@ -41,12 +30,18 @@ def add_usage(attributes: dict[str, Any], usage: Usage) -> None:
             attributes[name] = usage.cache_write_tokens
     if usage.reasoning_tokens is not None:
         attributes[semconv.USAGE_REASONING_TOKENS] = usage.reasoning_tokens
-    # One look for what few calls have.
-    modalities = _read_modalities(usage)
-    if modalities != _NO_MODALITIES:
-        attributes |= {
-            n: c for n, c in zip(_MODALITY_NAMES, modalities, strict=True) if c is not None
-        }
+    _add_modalities(attributes, usage)
+
+
+def _add_modalities(attributes: dict[str, Any], usage: Usage) -> None:
+    if usage.input_audio_tokens is not None:
+        attributes[semconv.USAGE_AUDIO_INPUT_TOKENS] = usage.input_audio_tokens
+    if usage.output_audio_tokens is not None:
+        attributes[semconv.USAGE_AUDIO_OUTPUT_TOKENS] = usage.output_audio_tokens
+    if usage.input_image_tokens is not None:
+        attributes[semconv.USAGE_IMAGE_INPUT_TOKENS] = usage.input_image_tokens
+    if usage.output_image_tokens is not None:
+        attributes[semconv.USAGE_IMAGE_OUTPUT_TOKENS] = usage.output_image_tokens
 
 
 def add_cost(attributes: dict[str, Any], cost: Cost, aliases: tuple[str, ...]) -> None:
