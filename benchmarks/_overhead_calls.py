@@ -35,7 +35,8 @@ CHUNKS: Final = 53
 STREAM_TOKENS: Final = 50
 REPLY_TOKENS: Final = 16
 """Each with its logprob, as in a stream."""
-WARM_UP: Final = {"chat": 100, "stream": 10}
+WARM_UP: Final = {"chat": 1200, "stream": 20}
+"""Until the processor has exported twice: its queue, and with it the memory, grows no more."""
 MESSAGES: Final = [
     {"role": "system", "content": "You answer questions about geography in one sentence."},
     {"role": "user", "content": "What is the capital of France, and since when?"},

@@ -48,9 +48,7 @@ def as_list(value: Any) -> list[Any]:
 
 def as_count(value: Any) -> int | None:
     """Return a value that can be a token count, else `None`."""
-    if value is None or type(value) is not int:
-        return None
-    return value if 0 <= value < MAX_COUNT else None
+    return value if type(value) is int and 0 <= value < MAX_COUNT else None
 
 
 def as_index(value: Any) -> int | None:

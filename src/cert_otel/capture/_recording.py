@@ -85,32 +85,28 @@ def record_call(call: Call, outcome: StreamOutcome | None) -> None:
 
 
 def _price(call: Call, outcome: StreamOutcome | None) -> Cost | None:
-    target, usage = call.target, call.usage
-    partial = outcome not in (None, "completed")
+    price_id, reports_cost = call.target.price_id, call.target.reports_cost
+    partial = outcome is not None and outcome != "completed"
     if not call.ambient.cost_tracking:
         return None
-    if call.provider_cost is not None and target.reports_cost:
+    if call.provider_cost is not None and reports_cost:
         return Cost(amount=call.provider_cost, source="provider", partial=partial)
-    if usage is None or target.price_id is None:
+    if call.usage is None or price_id is None:
         return None
-    # The model that answered, then the one that was asked for. On Azure the latter is a
-    # deployment, whose name may be that of another model.
-    cost = _price_model(call, call.response_model)
-    if cost is None and target.price_id != AZURE_PRICE_ID:
-        cost = _price_model(call, call.request_model)
-    return msgspec.structs.replace(cost, partial=True) if partial and cost else cost
+    cost = _price_model(call, price_id, call.response_model)
+    if cost is None and price_id != AZURE_PRICE_ID:
+        # Not on Azure: there the model that was asked for is a deployment, whose name may be that
+        # of another model.
+        cost = _price_model(call, price_id, call.request_model)
+    return msgspec.structs.replace(cost, partial=True) if partial and cost is not None else cost
 
 
-def _price_model(call: Call, model: str | None) -> Cost | None:
-    if model is None or call.usage is None or call.target.price_id is None:
+def _price_model(call: Call, price_id: str, model: str | None) -> Cost | None:
+    usage = call.usage
+    if model is None or usage is None:
         return None
-    return price_call(
-        call.target.price_id,
-        model,
-        call.usage,
-        at_unix_s=call.start_ns / _NS_PER_S,
-        service_tier=call.service_tier,
-    )
+    at_unix_s = call.start_ns / _NS_PER_S
+    return price_call(price_id, model, usage, at_unix_s=at_unix_s, service_tier=call.service_tier)
 
 
 def _write_span(
