@@ -276,7 +276,10 @@ class Call(msgspec.Struct, eq=False, weakref=True):
         except Exception as error:  # noqa: BLE001 - the guard
             _guard.report("finish", error)
         if not self.foreign and self.inference_data is None:
-            attempt("end", self.span.end, self.end_ns)
+            try:
+                self.span.end(self.end_ns)
+            except Exception as error:  # noqa: BLE001 - the guard
+                _guard.report("end", error)
 
 
 def begin_call(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span, Tracer
 
 _SDK: Final = "opentelemetry.sdk.trace"
+_CLIENT: Final = SpanKind.CLIENT  # an enumeration's member is looked up by a function
 _BLIND_SAMPLERS: Final = ("StaticSampler", "TraceIdRatioBased")
 
 
@@ -49,8 +50,8 @@ class SpanStarter:
             self._processors = processors
             self._is_blind = processors is not None and _is_blind(tracer, processors)
         if not self._is_blind:
-            return tracer.start_span(name, parent, SpanKind.CLIENT, attributes, start_time=at_ns)
-        span = tracer.start_span(name, parent, SpanKind.CLIENT, start_time=at_ns)
+            return tracer.start_span(name, parent, _CLIENT, attributes, start_time=at_ns)
+        span = tracer.start_span(name, parent, _CLIENT, start_time=at_ns)
         put_attributes(span, attributes)
         return span
 
