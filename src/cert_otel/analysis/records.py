@@ -67,6 +67,8 @@ class FileCounts(NamedTuple):
     latest: datetime | None = None
     formats: Mapping[str, int] = {}
     """Lines of each format."""
+    details: int = 0
+    """Log events that complete the records of any file."""
 
 
 class UnreadableLine(NamedTuple):
@@ -228,6 +230,7 @@ def _add_report(counts: FileCounts, translated: Translated | None) -> FileCounts
         scanned=translated.written,
         unreadable=counts.unreadable + translated.report.unreadable,
         formats=translated.report.formats,
+        details=translated.report.details,
     )
 
 
@@ -275,7 +278,7 @@ def _normalise(text: bytes) -> str:
 def _check_found(
     path: Path, files: Sequence[FileCounts], unreadable: Sequence[UnreadableLine]
 ) -> None:
-    if any(file.records for file in files):
+    if any(file.records or file.details for file in files):
         return
     names = {file.path for file in files}
     if any(file.unreadable for file in files):
@@ -284,4 +287,6 @@ def _check_found(
         raise InputError(path, f"holds no records{reason}")
     if any(file.evaluations for file in files):
         raise InputError(path, "holds only evaluations; name the journal that they belong to")
+    if any(file.formats for file in files):
+        raise InputError(path, "holds no records: its OTLP tells of no model call")
     raise InputError(path, "is empty; no call has been recorded there yet")

@@ -15,6 +15,7 @@ from cert_otel.journal._identity import (
 )
 from cert_otel.journal._line import decode_line
 from cert_otel.journal._reader import (
+    MAX_PROBLEMS,
     FileReport,
     Journal,
     Line,
@@ -28,6 +29,7 @@ from cert_otel.journal._reader import (
 from cert_otel.journal._writer import Appended, JSONLWriter
 
 __all__ = [
+    "MAX_PROBLEMS",
     "Appended",
     "FileReport",
     "JSONLSpanExporter",

@@ -2,7 +2,8 @@
 
 `gen_ai.client.inference.operation.details` repeats what the span says and adds the messages; older
 instrumentors wrote an event for each message. They are joined to the span's record by trace and
-span id, wherever the two were read.
+span id, wherever the two were read; those that were written outside of any span, as OpenLIT's of
+streams, by the id of the reply.
 """
 
 from __future__ import annotations
@@ -65,17 +66,13 @@ class Details:
     def __init__(self) -> None:
         self._events: dict[Key, list[LogEvent]] = defaultdict(list)
         self._seen: set[tuple[Key, str]] = set()
-        self._alone: list[LogEvent] = []
         self._joined: set[Key] = set()
 
     def add(self, events: Iterable[LogEvent]) -> None:
         """Add the details of one batch; a batch that was sent twice counts once."""
         groups: dict[Key, list[LogEvent]] = defaultdict(list)
         for event in events:
-            if event.trace_id is None or event.span_id is None:
-                self._alone.append(event)
-            else:
-                groups[event.trace_id, event.span_id].append(event)
+            groups[_get_key(event)].append(event)
         for key, group in groups.items():
             mark = (key, repr(group))
             if mark not in self._seen:
@@ -84,27 +81,37 @@ class Details:
 
     def complete(self, record: Record) -> Record:
         """Return the record with what its details add."""
-        key = (record.trace_id or "", record.span_id or "")
-        events = self._events.get(key)
-        if not events:
+        if not self._events:
             return record
-        self._joined.add(key)
-        for detail in _read(events):
-            record = _fill(record, detail)
+        by_span = (record.trace_id or "", record.span_id or "")
+        by_reply = ("", record.response_id or "")
+        for key in (by_span, by_reply):
+            events = self._events.get(key) if key[1] else None
+            if events:
+                self._joined.add(key)
+                for detail in _read(events):
+                    record = _fill(record, detail)
         return record
 
     def get_rest(self) -> list[Record]:
         """Return the calls whose span was never seen: their event is the record."""
-        unseen = [events for key, events in self._events.items() if key not in self._joined]
         rest = []
-        for events in (*unseen, *([event] for event in self._alone)):
-            details = _read(events)
+        for key, events in self._events.items():
+            details = _read(events) if key not in self._joined else []
             if details and details[0].kind == "inference":
                 first, *others = details
                 for other in others:
                     first = _fill(first, other)
                 rest.append(first)
         return rest
+
+
+def _get_key(event: LogEvent) -> Key:
+    """Return trace and span id; without them, nothing and the id of the reply."""
+    if event.trace_id is not None and event.span_id is not None:
+        return event.trace_id, event.span_id
+    reply = event.attributes.get(semconv.RESPONSE_ID)
+    return "", reply if isinstance(reply, str) else f"{event.time_ns}"
 
 
 def _read(events: list[LogEvent]) -> list[Record]:
