@@ -180,12 +180,12 @@ def _read_int(content: Any, _depth: int) -> int | None:
 
 def _read_double(content: Any, _depth: int) -> float | None:
     # "NaN", "Infinity" and "-Infinity" are texts in protobuf's JSON.
-    if isinstance(content, str):
-        try:
-            return float(content)
-        except ValueError:
-            return None
-    return float(content) if type(content) in (int, float) and abs(content) < 1e308 else None  # noqa: PLR2004 - of a double
+    if isinstance(content, bool) or not isinstance(content, str | int | float):
+        return None
+    try:
+        return float(content)
+    except (ValueError, OverflowError):
+        return None
 
 
 def _read_bytes(content: Any, _depth: int) -> bytes | None:
