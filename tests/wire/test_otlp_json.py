@@ -12,7 +12,7 @@ from test_otlp_proto import is_same
 from wire_strategies import attributes, to_json_pairs
 
 from cert_otel.wire.otlp_json import read_line
-from cert_otel.wire.span import Batch, Event, Span
+from cert_otel.wire.span import Batch, Event, Resource, Span
 
 
 def make_line(span: Any, **resource: Any) -> bytes:
@@ -58,7 +58,7 @@ class TestSpans:
                     failed=True,
                     attributes={"a": 1},
                     events=[Event("e", {"b": "c"})],
-                    resource={"service.name": "s"},
+                    resource=Resource.of({"service.name": "s"}),
                     scope="a.scope",
                 )
             ],

@@ -89,7 +89,7 @@ class TestAgainstTheLibrary:
         assert read.failed == (span.status.code == 2)
         assert is_same(read.attributes, {p.key: from_any_value(p.value) for p in span.attributes})
         assert [event.name for event in read.events] == [event.name for event in span.events]
-        assert (read.resource, read.scope) == (resource, "a.scope")
+        assert (read.resource.attributes, read.scope) == (resource, "a.scope")
 
 
 def find_id(raw: bytes, size: int) -> str | None:
