@@ -17,6 +17,7 @@ Example:
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import random
 import sys
@@ -175,6 +176,9 @@ def measure(arguments: argparse.Namespace, *, content: bool) -> dict[str, Any]:
         "naive": (read_naively, requests),
     }
     seconds: dict[str, list[float]] = {name: [] for name in variants}
+    # What was prepared is not the garbage collector's business, as little as it is in a service.
+    gc.collect()
+    gc.freeze()
     for _ in range(arguments.rounds):
         for name, (read, payloads) in variants.items():
             begin = time.process_time()

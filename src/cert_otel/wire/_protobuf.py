@@ -22,6 +22,8 @@ _DOUBLE: Final = struct.Struct("<d")
 _KEY, _VALUE, _INNER = 0x0A, 0x12, 0x0A
 _TEXT, _BOOL, _INT, _REAL, _ARRAY, _PAIRS, _BYTES = 0x0A, 0x10, 0x18, 0x21, 0x2A, 0x32, 0x3A
 """Tags: field number and wire type, of a pair and of a value."""
+_QUICK: Final = frozenset({_TEXT, _INT})
+"""Decoded without a walk where nothing follows."""
 _MORE: Final = 0x80
 _SIGN: Final = 1 << 63
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
@@ -118,8 +120,7 @@ def decode_value(value: bytes) -> Any:
 
 
 def _decode_value(value: bytes, depth: int) -> Any:
-    if value:
-        # The usual ones, without a walk.
+    if value and value[0] in _QUICK:
         size, at = _read_varint(value, 1)
         if value[0] == _TEXT and at + size == len(value):
             return value[at:].decode("utf-8", "replace")
