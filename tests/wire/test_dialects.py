@@ -125,7 +125,7 @@ class TestSeveralDialects:
 class TestGenAI:
     def test_messages_as_span_events(self) -> None:
         """Each event is a message; the choice is the answer."""
-        events = [
+        events: list[tuple[str, dict[str, Any]]] = [
             ("gen_ai.system.message", {"content": "Be brief."}),
             ("gen_ai.user.message", {"content": "What is 2+2?"}),
             (
