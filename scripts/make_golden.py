@@ -1,0 +1,207 @@
+"""Make `tests/wire/golden/`: what other vendors' instrumentors emit, recorded from themselves.
+
+Each peer is installed in an environment of its own under `build/golden/`, runs the scenarios of
+`golden.scenarios` against the loopback provider of `cert_otel.testing`, and exports OTLP to a
+loopback receiver. Nothing leaves the machine but the installation. tests/wire/golden/README.md
+explains the files.
+
+    python scripts/make_golden.py [--check] [PEER ...]
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from _environments import ROOT, make_python
+from golden.facts import describe, list_sent
+from golden.normalise import Normaliser
+from golden.otlp import encode_logs, encode_spans, merge_spans
+from golden.receiver import Received, Receiver
+from golden.scenarios import SCENARIOS, Call, Scenario
+
+from cert_otel.testing import FakeProvider, Reply, ToolCall
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+GOLDEN: Final = ROOT / "tests" / "wire" / "golden"
+BUILD: Final = ROOT / "build" / "golden"
+OTEL: Final = (
+    "opentelemetry-sdk==1.45.1",
+    "opentelemetry-exporter-otlp-proto-http==1.45.1",
+)
+CONTENT: Final = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
+ON_SPAN: Final = {CONTENT: "SPAN_ONLY"}
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One vendor's instrumentation in one mode."""
+
+    name: str
+    """Of its folder."""
+    requirements: tuple[str, ...]
+    """Exact: another version may emit something else."""
+    environ: Mapping[str, str] = field(default_factory=dict)
+    environment: str | None = None
+    """The environment that it shares with another peer."""
+    scenarios: tuple[Scenario, ...] = SCENARIOS
+
+    @property
+    def module(self) -> str:
+        """Of `golden.peers`."""
+        return (self.environment or self.name).replace("-", "_")
+
+
+OPENAI_3: Final = "openai==3.51.0"
+OPENAI_2: Final = "openai==2.54.0"
+GENAI: Final = (OPENAI_3, "opentelemetry-instrumentation-genai-openai==1.3b0", *OTEL)
+
+PEERS: Final = (
+    Peer("genai-openai", GENAI, ON_SPAN),
+    Peer("genai-openai-events", GENAI, {CONTENT: "EVENT_ONLY"}, environment="genai-openai"),
+    Peer(
+        "openai-v2",
+        (
+            OPENAI_2,
+            "opentelemetry-instrumentation-openai-v2==2.4b0",
+            "opentelemetry-util-genai==0.4b0",
+            *OTEL,
+        ),
+        {CONTENT: "true"},
+    ),
+    Peer("openinference", (OPENAI_3, "openinference-instrumentation-openai==0.1.66", *OTEL)),
+    Peer("openllmetry", (OPENAI_3, "opentelemetry-instrumentation-openai==0.62.4", *OTEL)),
+    Peer("openlit", (OPENAI_2, "openlit==1.45.0", *OTEL), {CONTENT: "true"}),
+    Peer("logfire", (OPENAI_2, "logfire==5.4.0", *OTEL)),
+    Peer(
+        "cert-otel",
+        (OPENAI_3, f"--editable={ROOT}", *OTEL),
+        {**ON_SPAN, "CERT_OTEL_HASH_KEY": "golden"},
+    ),
+)
+
+
+def make_reply(call: Call) -> Reply:
+    """Return what the fake provider is to answer."""
+    calls = [ToolCall(**asked) for asked in call.reply.get("tool_calls", ())]
+    return Reply(**{**call.reply, "tool_calls": calls})
+
+
+def record(peer: Peer) -> list[Received]:
+    """Run the scenarios under one peer and return what it exported, normalised."""
+    python = make_python(BUILD / (peer.environment or peer.name), peer.requirements)
+    calls = [call for scenario in peer.scenarios for call in scenario.calls]
+    with Receiver() as receiver, FakeProvider([make_reply(call) for call in calls]) as provider:
+        environ = {
+            **{name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
+            "OPENAI_API_KEY": "none",
+            "OPENAI_BASE_URL": "http://api.openai.com/v1",
+            "http_proxy": provider.url,
+            "NO_PROXY": "127.0.0.1",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url,
+            "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+            "OTEL_SERVICE_NAME": "golden",
+            **peer.environ,
+        }
+        command = [str(python), "-m", "golden.application", peer.module]
+        subprocess.run(command, cwd=ROOT / "scripts", env=environ, check=True, timeout=300)
+    normaliser = Normaliser()
+    for received in receiver.scenarios:
+        normaliser.normalise(received)
+    return receiver.scenarios
+
+
+def describe_calls(peer: Peer, lines: Sequence[Received]) -> list[dict[str, Any]]:
+    """Return what the provider sent for each call, and what the peer made of it."""
+    calls = [(scenario.name, call) for scenario in peer.scenarios for call in scenario.calls]
+    written = itertools.count(1)
+    described = []
+    for number, ((scenario, call), received) in enumerate(zip(calls, lines, strict=True), 1):
+        sent = list_sent(call, number)
+        described.append(
+            {
+                "scenario": scenario,
+                "line": next(written) if received.traces.resource_spans else None,
+                "kind": "embedding" if call.endpoint == "embeddings" else "inference",
+                "sent": sent,
+                **describe(sent, received),
+            }
+        )
+    return described
+
+
+def write(peer: Peer, folder: Path) -> None:
+    """Record one peer into a folder."""
+    lines = record(peer)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (folder / "spans.jsonl").write_bytes(encode_spans(lines))
+    (folder / "spans.pb").write_bytes(merge_spans(lines))
+    logs = encode_logs(lines)
+    if logs:
+        (folder / "logs.jsonl").write_bytes(logs)
+    expected = {
+        "peer": [name for name in peer.requirements if not name.startswith("--")],
+        "environ": dict(peer.environ),
+        "calls": describe_calls(peer, lines),
+    }
+    text = json.dumps(expected, indent=1, ensure_ascii=False)
+    (folder / "expected.json").write_text(text + "\n", encoding="utf-8")
+
+
+def find_changes(folder: Path, golden: Path) -> list[str]:
+    """Return the names of files that are not the same in both folders."""
+    names = {path.name for path in (*folder.glob("*"), *golden.glob("*"))}
+    return sorted(
+        name
+        for name in names
+        if not ((folder / name).exists() and (golden / name).exists())
+        or (folder / name).read_bytes() != (golden / name).read_bytes()
+    )
+
+
+def check(peer: Peer) -> list[str]:
+    """Record one peer again and return which of its golden files would change."""
+    with tempfile.TemporaryDirectory() as folder:
+        write(peer, Path(folder) / peer.name)
+        return find_changes(Path(folder) / peer.name, GOLDEN / peer.name)
+
+
+def main() -> int:
+    """Record the peers that are named, or all; with --check, only say what would change."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    names = [peer.name for peer in PEERS]
+    parser.add_argument("--check", action="store_true", help="change nothing; 1 if it would")
+    parser.add_argument("peers", nargs="*", metavar="PEER", help=f"of {', '.join(names)}")
+    options = parser.parse_args()
+    if unknown := set(options.peers) - set(names):
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; known are {', '.join(names)}")
+    changed = []
+    for peer in PEERS:
+        if options.peers and peer.name not in options.peers:
+            continue
+        print(peer.name, flush=True)
+        if options.check:
+            changed += [f"{peer.name}/{name}" for name in check(peer)]
+        else:
+            write(peer, GOLDEN / peer.name)
+    for name in changed:
+        print(f"tests/wire/golden/{name} would change", file=sys.stderr)
+    return 1 if changed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
