@@ -18,21 +18,22 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from _environments import ROOT, make_python
-from golden.facts import describe, list_sent
+from golden.chains import RETRIEVAL, RETRIEVAL_STEPS, WORKFLOW, WORKFLOW_STEPS, Step
+from golden.facts import describe, describe_step, list_sent
 from golden.normalise import Normaliser
 from golden.otlp import encode_logs, encode_spans, merge_spans
 from golden.receiver import Received, Receiver
-from golden.scenarios import SCENARIOS, Call, Scenario
+from golden.scenarios import SCENARIOS, WEATHER_RESULT, Call, Scenario
 
 from cert_otel.testing import FakeProvider, Reply, ToolCall
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 GOLDEN: Final = ROOT / "tests" / "wire" / "golden"
 BUILD: Final = ROOT / "build" / "golden"
@@ -56,16 +57,35 @@ class Peer:
     environment: str | None = None
     """The environment that it shares with another peer."""
     scenarios: tuple[Scenario, ...] = SCENARIOS
+    steps: tuple[Step, ...] = ()
+    """Spans around the calls."""
+    application: str = "golden.application"
+    """A Python module, or the name of a script for Node."""
+    error: str = "BadRequestError"
+    """What its SDK calls HTTP 400."""
 
     @property
-    def module(self) -> str:
-        """Of `golden.peers`."""
-        return (self.environment or self.name).replace("-", "_")
+    def folder(self) -> Path:
+        """Of its environment."""
+        return BUILD / (self.environment or self.name)
 
 
 OPENAI_3: Final = "openai==3.51.0"
 OPENAI_2: Final = "openai==2.54.0"
 GENAI: Final = (OPENAI_3, "opentelemetry-instrumentation-genai-openai==1.3b0", *OTEL)
+LANGCHAIN: Final = (
+    OPENAI_3,
+    "openinference-instrumentation-langchain==0.1.80",
+    "langchain-core==1.8.3",
+    "langchain-openai==1.7.4",
+    *OTEL,
+)
+VERCEL: Final = (
+    "ai@6.0.325",
+    "@ai-sdk/openai@3.0.141",
+    "@opentelemetry/sdk-trace-node@2.12.0",
+    "@opentelemetry/exporter-trace-otlp-proto@0.223.1",
+)
 
 PEERS: Final = (
     Peer("genai-openai", GENAI, ON_SPAN),
@@ -81,9 +101,30 @@ PEERS: Final = (
         {CONTENT: "true"},
     ),
     Peer("openinference", (OPENAI_3, "openinference-instrumentation-openai==0.1.66", *OTEL)),
+    Peer(
+        "openinference-langchain",
+        LANGCHAIN,
+        scenarios=(RETRIEVAL,),
+        steps=RETRIEVAL_STEPS,
+        application="golden.langchain_chain",
+    ),
     Peer("openllmetry", (OPENAI_3, "opentelemetry-instrumentation-openai==0.62.4", *OTEL)),
+    Peer(
+        "openllmetry-workflow",
+        (OPENAI_3, "traceloop-sdk==0.62.4", "httpx==0.28.1", *OTEL),
+        scenarios=(WORKFLOW,),
+        steps=WORKFLOW_STEPS,
+        application="golden.traceloop_workflow",
+    ),
     Peer("openlit", (OPENAI_2, "openlit==1.45.0", *OTEL), {CONTENT: "true"}),
     Peer("logfire", (OPENAI_2, "logfire==5.4.0", *OTEL)),
+    Peer(
+        "vercel-ai",
+        VERCEL,
+        scenarios=tuple(scenario for scenario in SCENARIOS if scenario.name != "choices"),
+        application="vercel.mjs",
+        error="AI_APICallError",
+    ),
     Peer(
         "cert-otel",
         (OPENAI_3, f"--editable={ROOT}", *OTEL),
@@ -100,45 +141,99 @@ def make_reply(call: Call) -> Reply:
 
 def record(peer: Peer) -> list[Received]:
     """Run the scenarios under one peer and return what it exported, normalised."""
-    python = make_python(BUILD / (peer.environment or peer.name), peer.requirements)
+    prepare = prepare_node if peer.application.endswith(".mjs") else prepare_python
+    command = prepare(peer)
     calls = [call for scenario in peer.scenarios for call in scenario.calls]
     with Receiver() as receiver, FakeProvider([make_reply(call) for call in calls]) as provider:
-        environ = {
-            **{name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
-            "OPENAI_API_KEY": "none",
-            "OPENAI_BASE_URL": "http://api.openai.com/v1",
-            "http_proxy": provider.url,
-            "NO_PROXY": "127.0.0.1",
-            "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url,
-            "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
-            "OTEL_SERVICE_NAME": "golden",
-            **peer.environ,
-        }
-        command = [str(python), "-m", "golden.application", peer.module]
-        subprocess.run(command, cwd=ROOT / "scripts", env=environ, check=True, timeout=300)
+        environ = make_environ(peer, provider, receiver)
+        subprocess.run(command, cwd=peer.folder, env=environ, check=True, timeout=300)
     normaliser = Normaliser()
     for received in receiver.scenarios:
         normaliser.normalise(received)
     return receiver.scenarios
 
 
-def describe_calls(peer: Peer, lines: Sequence[Received]) -> list[dict[str, Any]]:
+def prepare_python(peer: Peer) -> list[str]:
+    """Make the environment of a peer and return what runs its application."""
+    arguments = [peer.folder.name.replace("-", "_")] if peer.scenarios is SCENARIOS else []
+    return [str(make_python(peer.folder, peer.requirements)), "-m", peer.application, *arguments]
+
+
+def prepare_node(peer: Peer) -> list[str]:
+    """Install the packages of a peer, and put its script and the scenarios beside them."""
+    peer.folder.mkdir(parents=True, exist_ok=True)
+    npm = ["npm", "install", "--silent", "--no-save", "--no-audit", "--no-fund"]
+    subprocess.run([*npm, *peer.requirements], cwd=peer.folder, check=True)
+    shutil.copy(ROOT / "scripts" / "golden" / peer.application, peer.folder)
+    data = {
+        "weather_result": WEATHER_RESULT,
+        "scenarios": [
+            {"name": scenario.name, "calls": [asdict(call) for call in scenario.calls]}
+            for scenario in peer.scenarios
+        ],
+    }
+    (peer.folder / "scenarios.json").write_text(json.dumps(data))
+    return ["node", peer.application, "scenarios.json"]
+
+
+def make_environ(peer: Peer, provider: FakeProvider, receiver: Receiver) -> dict[str, str]:
+    """Return the environment of an application: it calls the provider, and exports to us.
+
+    Python's clients reach the provider through a proxy, so that they see the host of a real one.
+    """
+    node = peer.application.endswith(".mjs")
+    return {
+        **{name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
+        "PYTHONPATH": str(ROOT / "scripts"),
+        "OPENAI_API_KEY": "none",
+        "OPENAI_BASE_URL": provider.base_url if node else "http://api.openai.com/v1",
+        "http_proxy": provider.url,
+        "NO_PROXY": "127.0.0.1",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url,
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+        "OTEL_SERVICE_NAME": "golden",
+        "OTEL_RESOURCE_ATTRIBUTES": "service.version=1.0",
+        **peer.environ,
+    }
+
+
+def describe_calls(peer: Peer, batches: Sequence[Received]) -> list[dict[str, Any]]:
     """Return what the provider sent for each call, and what the peer made of it."""
     calls = [(scenario.name, call) for scenario in peer.scenarios for call in scenario.calls]
-    written = itertools.count(1)
-    described = []
-    for number, ((scenario, call), received) in enumerate(zip(calls, lines, strict=True), 1):
-        sent = list_sent(call, number)
-        described.append(
-            {
-                "scenario": scenario,
-                "line": next(written) if received.traces.resource_spans else None,
-                "kind": "embedding" if call.endpoint == "embeddings" else "inference",
-                "sent": sent,
-                **describe(sent, received),
-            }
+    return [
+        {
+            "scenario": scenario,
+            "line": line,
+            "kind": "embedding" if call.endpoint == "embeddings" else "inference",
+            "sent": (sent := list_sent(call, number, error=peer.error)),
+            **describe(sent, received),
+        }
+        for number, ((scenario, call), (line, received)) in enumerate(
+            zip(calls, assign_batches(peer, batches), strict=True), 1
         )
-    return described
+    ]
+
+
+def assign_batches(
+    peer: Peer, batches: Sequence[Received]
+) -> Iterator[tuple[int | None, Received]]:
+    """Give each call its batch and the line that the batch is written to.
+
+    A batch is one call, or, where calls share a trace, all calls of one scenario.
+    """
+    written = itertools.count(1)
+    numbered = [
+        (next(written) if received.traces.resource_spans else None, received)
+        for received in batches
+    ]
+    for scenario in peer.scenarios:
+        own = [batch for batch in numbered if batch[1].scenario == scenario.name]
+        yield from own if len(own) == len(scenario.calls) else own * len(scenario.calls)
+
+
+def describe_steps(peer: Peer, batches: Sequence[Received]) -> list[dict[str, Any]]:
+    """Return what the application did around its calls."""
+    return [{"line": 1, **asdict(step), **describe_step(step, batches[0])} for step in peer.steps]
 
 
 def write(peer: Peer, folder: Path) -> None:
@@ -155,6 +250,7 @@ def write(peer: Peer, folder: Path) -> None:
         "peer": [name for name in peer.requirements if not name.startswith("--")],
         "environ": dict(peer.environ),
         "calls": describe_calls(peer, lines),
+        "steps": describe_steps(peer, lines),
     }
     text = json.dumps(expected, indent=1, ensure_ascii=False)
     (folder / "expected.json").write_text(text + "\n", encoding="utf-8")

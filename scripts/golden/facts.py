@@ -16,14 +16,13 @@ if TYPE_CHECKING:
 
     from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
+    from golden.chains import Step
     from golden.receiver import Received
     from golden.scenarios import Call
 
 SNAPSHOTS: Final = {"gpt-4o": "gpt-4o-2024-08-06", "o4-mini": "o4-mini-2025-04-16"}
 """Which model the fake provider answers with."""
 ID_PREFIXES: Final = {"chat": "chatcmpl-", "responses": "resp_", "embeddings": None}
-ERRORS: Final = {400: "BadRequestError"}
-"""The exception of the openai SDK, which peers name with or without its package."""
 RAW: Final = (
     "input.value",
     "output.value",
@@ -40,8 +39,8 @@ RAW: Final = (
 )
 """Attributes that hold a request or a reply as a whole; a reader may leave them alone."""
 COUNTS: Final[Mapping[str, re.Pattern[str]]] = {
-    "cached_tokens": re.compile(r"cache_read|cached"),
-    "reasoning_tokens": re.compile("reasoning"),
+    "cached_tokens": re.compile("cache_?read|cached", re.IGNORECASE),
+    "reasoning_tokens": re.compile("reasoning", re.IGNORECASE),
     "prompt_tokens": re.compile(
         r"(input|prompt)_?tokens$|inputTokens$|promptTokens$|count\.prompt$"
     ),
@@ -52,8 +51,14 @@ COUNTS: Final[Mapping[str, re.Pattern[str]]] = {
 """Field to the names under which counts are kept; the first that matches is it."""
 
 
-def list_sent(call: Call, number: int) -> dict[str, Any]:
-    """Return what the provider sent for its request of this number; `None` is "not sent"."""
+def list_sent(call: Call, number: int, *, error: str) -> dict[str, Any]:
+    """Return what the provider sent for its request of this number; `None` is "not sent".
+
+    Args:
+        call: The request and its reply.
+        number: Of the request, counted from 1.
+        error: What the SDK calls a refusal, which peers name with or without a package.
+    """
     reply, answered = call.reply, call.reply.get("status", 200) < 400  # noqa: PLR2004 - HTTP
     prefix, asked = ID_PREFIXES[call.endpoint], call.request["model"]
     embedding = call.endpoint == "embeddings"
@@ -74,7 +79,7 @@ def list_sent(call: Call, number: int) -> dict[str, Any]:
             for asked_for in reply.get("tool_calls", ())
         ]
         or None,
-        "error_type": ERRORS.get(reply.get("status", 200)),
+        "error_type": None if answered else error,
         "perplexity": _compute_perplexity(reply.get("logprobs")),
     }
 
@@ -155,6 +160,29 @@ def describe(sent: Mapping[str, Any], received: Received) -> dict[str, Any]:
             name for name in facts if name not in missing and is_partial(name, sent, direct)
         ],
         "invented": find_invented(sent, direct),
+    }
+
+
+def describe_step(step: Step, received: Received) -> dict[str, list[str]]:
+    """Return which texts of a step are left out."""
+    attributes = list_attributes(received)
+    texts = {
+        "name": step.name,
+        "input_data": step.input_data,
+        "output_data": step.output_data,
+        **{f"passage {name}": text for name, text in step.passages},
+    }
+    spans = [
+        span.name
+        for resource in received.traces.resource_spans
+        for scope in resource.scope_spans
+        for span in scope.spans
+    ]
+    held = [*attributes, *(("span", name) for name in spans)]
+    return {
+        "left_out": [
+            name for name, text in texts.items() if text and not is_there(name, text, held)
+        ]
     }
 
 

@@ -30,6 +30,9 @@ MEASURED: Final = frozenset(
         "gen_ai.server.time_to_first_token",
         "gen_ai.server.time_per_output_token",
         "cert.stream.time_per_chunk",
+        "ai.response.msToFirstChunk",
+        "ai.response.msToFinish",
+        "ai.response.avgOutputTokensPerSecond",
         "duration",
     }
 )
@@ -38,11 +41,14 @@ MEASURED_VALUE: Final = 0.25
 REPLACED: Final[Mapping[str, str]] = {
     "exception.stacktrace": "Traceback (most recent call last): …",
     "logfire.exception.fingerprint": "0" * 64,
+    "code.filepath": "application.py",
 }
 """Texts that depend on where files lie and what their lines are."""
 LINE_NUMBER: Final = "code.lineno"
 DURATION_TEXT: Final = re.compile(r"(?<=took )[\d.]+(?=s$)")
 """In Logfire's message about a stream."""
+RUN_ID: Final = re.compile(r"lc_run-{1,2}[0-9a-f-]{36}")
+"""In LangChain's messages."""
 OF_THE_PROCESS: Final = ("host.", "os.", "process.", "container.", "service.instance.id")
 SDK_VERSION: Final = "telemetry.sdk.version"
 
@@ -154,5 +160,6 @@ def _clean_attributes(attributes: Iterable[KeyValue]) -> None:
             pair.value.string_value = REPLACED[pair.key]
         elif pair.key == LINE_NUMBER:
             pair.value.int_value = 1
-        elif pair.key == "logfire.msg":
-            pair.value.string_value = DURATION_TEXT.sub("0.25", pair.value.string_value)
+        elif pair.value.HasField("string_value"):
+            text = DURATION_TEXT.sub("0.25", pair.value.string_value)
+            pair.value.string_value = RUN_ID.sub("lc_run--0", text)

@@ -71,7 +71,7 @@ class Receiver:
 def _make_handler(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers.get("content-length", 0)))
+            body = _read_body(self)
             if self.headers.get("content-encoding") == "gzip":
                 body = gzip.decompress(body)
             receiver.take(self.path, body)
@@ -84,3 +84,14 @@ def _make_handler(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
             """Say nothing: a request is no news."""
 
     return Handler
+
+
+def _read_body(request: BaseHTTPRequestHandler) -> bytes:
+    if request.headers.get("transfer-encoding") != "chunked":
+        return request.rfile.read(int(request.headers.get("content-length", 0)))
+    chunks = []
+    while size := int(request.rfile.readline(), 16):
+        chunks.append(request.rfile.read(size))
+        request.rfile.readline()
+    request.rfile.readline()
+    return b"".join(chunks)

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 def set_up() -> Callable[[], object]:
     """Instrument the openai SDK."""
-    logfire.configure(send_to_logfire=False, console=False, inspect_arguments=False)
+    logfire.configure(
+        send_to_logfire=False, console=False, inspect_arguments=False, service_version="1.0"
+    )
     logfire.instrument_openai()
     flush: Callable[[], object] = logfire.force_flush
     return flush
