@@ -65,6 +65,11 @@ class Peer:
     """What its SDK calls HTTP 400."""
 
     @property
+    def is_for_node(self) -> bool:
+        """Whether it is JavaScript."""
+        return self.application.endswith(".mjs")
+
+    @property
     def folder(self) -> Path:
         """Of its environment."""
         return BUILD / (self.environment or self.name)
@@ -141,7 +146,7 @@ def make_reply(call: Call) -> Reply:
 
 def record(peer: Peer) -> list[Received]:
     """Run the scenarios under one peer and return what it exported, normalised."""
-    prepare = prepare_node if peer.application.endswith(".mjs") else prepare_python
+    prepare = prepare_node if peer.is_for_node else prepare_python
     command = prepare(peer)
     calls = [call for scenario in peer.scenarios for call in scenario.calls]
     with Receiver() as receiver, FakeProvider([make_reply(call) for call in calls]) as provider:
@@ -181,12 +186,11 @@ def make_environ(peer: Peer, provider: FakeProvider, receiver: Receiver) -> dict
 
     Python's clients reach the provider through a proxy, so that they see the host of a real one.
     """
-    node = peer.application.endswith(".mjs")
     return {
         **{name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
         "PYTHONPATH": str(ROOT / "scripts"),
         "OPENAI_API_KEY": "none",
-        "OPENAI_BASE_URL": provider.base_url if node else "http://api.openai.com/v1",
+        "OPENAI_BASE_URL": provider.base_url if peer.is_for_node else "http://api.openai.com/v1",
         "http_proxy": provider.url,
         "NO_PROXY": "127.0.0.1",
         "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url,
@@ -288,6 +292,9 @@ def main() -> int:
     changed = []
     for peer in PEERS:
         if options.peers and peer.name not in options.peers:
+            continue
+        if peer.is_for_node and shutil.which("npm") is None:
+            print(f"{peer.name}: left out, since there is no npm", file=sys.stderr)
             continue
         print(peer.name, flush=True)
         if options.check:
