@@ -63,6 +63,8 @@ class Peer:
     """A Python module, or the name of a script for Node."""
     error: str = "BadRequestError"
     """What its SDK calls HTTP 400."""
+    altered: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Scenario to facts that it is known to write otherwise, and how."""
 
     @property
     def is_for_node(self) -> bool:
@@ -88,6 +90,7 @@ LANGCHAIN: Final = (
 VERCEL: Final = (
     "ai@6.0.325",
     "@ai-sdk/openai@3.0.141",
+    "@opentelemetry/resources@2.12.0",
     "@opentelemetry/sdk-trace-node@2.12.0",
     "@opentelemetry/exporter-trace-otlp-proto@0.223.1",
 )
@@ -121,7 +124,12 @@ PEERS: Final = (
         steps=WORKFLOW_STEPS,
         application="golden.traceloop_workflow",
     ),
-    Peer("openlit", (OPENAI_2, "openlit==1.45.0", *OTEL), {CONTENT: "true"}),
+    Peer(
+        "openlit",
+        (OPENAI_2, "openlit==1.45.0", *OTEL),
+        {CONTENT: "true"},
+        altered={"choices": {"output_data": "Blue. Green."}},
+    ),
     Peer("logfire", (OPENAI_2, "logfire==5.4.0", *OTEL)),
     Peer(
         "vercel-ai",
@@ -211,6 +219,7 @@ def describe_calls(peer: Peer, batches: Sequence[Received]) -> list[dict[str, An
             "kind": "embedding" if call.endpoint == "embeddings" else "inference",
             "sent": (sent := list_sent(call, number, error=peer.error)),
             **describe(sent, received),
+            "altered": dict(peer.altered.get(scenario, {})),
         }
         for number, ((scenario, call), (line, received)) in enumerate(
             zip(calls, assign_batches(peer, batches), strict=True), 1

@@ -38,6 +38,8 @@ RAW: Final = (
     "ai.response.providerMetadata",
 )
 """Attributes that hold a request or a reply as a whole; a reader may leave them alone."""
+SPELLINGS: Final = {"tool_calls": ("tool_call", "tool-calls"), "stop": ("completed",)}
+"""How peers write a finish reason: `completed` is the status of a response."""
 COUNTS: Final[Mapping[str, re.Pattern[str]]] = {
     "cached_tokens": re.compile("cache_?read|cached", re.IGNORECASE),
     "reasoning_tokens": re.compile("reasoning", re.IGNORECASE),
@@ -68,7 +70,7 @@ def list_sent(call: Call, number: int, *, error: str) -> dict[str, Any]:
         "request_model": asked,
         **_list_usage(reply.get("usage", {})),
         "finish_reasons": None if embedding or not answered else _list_reasons(call),
-        "input_data": None if embedding else call.asked,
+        "input_data": call.asked,
         "output_data": reply.get("text") if answered else None,
         "tool_calls": [
             {
@@ -219,8 +221,8 @@ def is_partial(name: str, sent: Mapping[str, Any], attributes: list[Attribute]) 
 
 
 def count_reasons(reason: str, attributes: list[Attribute]) -> int:
-    """Count how often a finish reason is named; peers spell `tool_calls` in three ways."""
-    words = {reason, reason.rstrip("s"), reason.replace("_", "-")}
+    """Count how often a finish reason is named, in any of its spellings."""
+    words = {reason, *SPELLINGS.get(reason, ())}
     named = [held for key, held in attributes if re.search(r"finish_?reason", key, re.IGNORECASE)]
     counts = [sum(_text(held).count(f'"{word}"') for word in words) for held in named]
     pattern = re.compile(rf'"finish_?[rR]eason": ?"(?:{"|".join(sorted(words))})"')

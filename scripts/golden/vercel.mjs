@@ -3,11 +3,15 @@
 import { readFileSync } from "node:fs";
 import { createOpenAI } from "@ai-sdk/openai";
 import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-proto";
+import { defaultResource, detectResources, envDetector } from "@opentelemetry/resources";
 import { NodeTracerProvider, SimpleSpanProcessor } from "@opentelemetry/sdk-trace-node";
 import { embed, generateText, jsonSchema, stepCountIs, streamText, tool } from "ai";
 
 const exporter = new OTLPTraceExporter();
-const provider = new NodeTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] });
+const provider = new NodeTracerProvider({
+  resource: defaultResource().merge(detectResources({ detectors: [envDetector] })),
+  spanProcessors: [new SimpleSpanProcessor(exporter)],
+});
 provider.register(); // with a context manager: spans have parents
 const openai = createOpenAI({ apiKey: "none", baseURL: process.env.OPENAI_BASE_URL });
 const { scenarios, weather_result: weatherResult } = JSON.parse(readFileSync(process.argv[2]));
