@@ -189,9 +189,9 @@ class TestConnectorLine:
         ("asked", "text"),
         [
             ("What is 2+2?", "What is 2+2?"),
-            (["Answer: ", "now"], '["Answer: ", "now"]'),
+            (["Name a city.", "Name a river."], "Name a river."),
             ({"messages": [{"role": "user", "content": [{"type": "text", "text": "hi"}]}]}, "hi"),
-            ({"inputText": "hi"}, '{"inputText": "hi"}'),
+            ({"inputText": "hi"}, '{"inputText":"hi"}'),
             (None, None),
             ("", None),
         ],
@@ -237,7 +237,7 @@ class TestDecoratorLine:
         [
             (["a", "b"], [("a", None), ("b", None)]),
             ([{"id": 7, "text": "a"}, {"content": "b"}], [("a", "7"), ("b", None)]),
-            ({"revenue": 5}, [('{"revenue": 5}', None)]),
+            ({"revenue": 5}, [('{"revenue":5}', None)]),
             ([], []),
             ("", []),
         ],

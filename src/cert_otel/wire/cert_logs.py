@@ -12,12 +12,22 @@ text. Neither is a measurement: both are missing here, and so is the cost that w
 
 from __future__ import annotations
 
-import json
-import math
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from cert_otel.records import ContextItem, CostDetail, Evaluation, Record, Tokens
+from cert_otel.wire._content import find_text as find_text_of
+from cert_otel.wire._record import has_content
+from cert_otel.wire._values import (
+    as_mapping,
+    clean,
+    dump,
+    find_count,
+    find_number,
+    find_object,
+    find_text,
+)
+from cert_otel.wire.dialects._messages import to_messages
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -90,7 +100,7 @@ _FIELDS: Final = frozenset(
     }
 )
 """What is not kept under its own name in the metadata."""
-_NO_NAME: Final = frozenset({"", "unknown"})
+_NO_MODEL: Final = "unknown"
 """What CERT wrote for a model that it did not know."""
 
 
@@ -106,7 +116,7 @@ def record_from_cert_log(line: dict[str, Any]) -> Record | None:
     timestamp = _find_time(line.get("timestamp"))
     if timestamp is None or line.keys().isdisjoint(_MARKERS) or not line.keys().isdisjoint(_OURS):
         return None
-    metadata = line["metadata"] if isinstance(line.get("metadata"), dict) else {}
+    metadata = as_mapping(line.get("metadata"))
     fields: dict[str, Any] = {"timestamp": timestamp, "kind": _find_kind(line, metadata)}
     _set_identity(fields, line, metadata)
     _set_outcome(fields, line, metadata)
@@ -126,8 +136,7 @@ def _keep(line: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str, Any
         for name, value in line.items()
         if name not in _FIELDS and isinstance(value, str | int | float)
     }
-    kept: dict[str, Any] = json.loads(_dump(plain | given))
-    return kept
+    return find_object(dump(plain | given))
 
 
 def _find_time(value: Any) -> datetime | None:
@@ -171,12 +180,12 @@ def _set_outcome(
 ) -> None:
     failed = bool(line.get("error")) or line.get("status") == "error"
     fields["status"] = "error" if failed else "ok"
-    latency = _find_number(line.get("duration_ms"))
+    latency = _find_amount(line.get("duration_ms"))
     if latency is None:
-        latency = _find_number(_first(line, metadata, name="latency_ms"))
+        latency = _find_amount(_first(line, metadata, name="latency_ms"))
     fields["latency_ms"] = latency
-    reason = metadata.get("finish_reason") or metadata.get("stop_reason")
-    fields["finish_reasons"] = [_clean(reason)] if isinstance(reason, str) else None
+    reason = find_text(metadata.get("finish_reason") or metadata.get("stop_reason"))
+    fields["finish_reasons"] = [reason] if reason else None
     if metadata.get("streaming") is True:
         fields["stream_outcome"] = "error" if failed else "completed"
 
@@ -185,7 +194,7 @@ def _set_usage(
     fields: dict[str, Any], line: Mapping[str, Any], metadata: Mapping[str, Any]
 ) -> None:
     fields["tokens"] = _find_tokens(line, metadata)
-    cost = _find_number(line.get("cost"))
+    cost = _find_amount(line.get("cost"))
     if cost is None or (cost == 0 and fields["tokens"] is None):
         return
     if not _ESTIMATES.isdisjoint(metadata):
@@ -207,58 +216,32 @@ def _find_tokens(line: Mapping[str, Any], metadata: Mapping[str, Any]) -> Tokens
 
 
 def _find_count(place: Mapping[str, Any], names: Iterable[str]) -> int | None:
-    counts = (place.get(name) for name in names)
-    return next((count for count in counts if type(count) is int and count >= 0), None)
+    counts = (find_count(place.get(name)) for name in names)
+    return next((count for count in counts if count is not None), None)
 
 
 def _set_content(fields: dict[str, Any], line: Mapping[str, Any]) -> None:
     asked = line.get("input_data", line.get("input"))
-    messages = list(_find_messages(asked))
-    if messages:
-        fields["input_messages"] = messages
-        users = (message for message in reversed(messages) if message["role"] == "user")
-        fields["input_data"] = next((text for m in users if (text := _join(m["parts"]))), None)
-    else:
-        fields["input_data"] = _find_text(asked)
-    fields["output_data"] = _find_text(line.get("output_data", line.get("answer")))
+    structured = isinstance(asked, list | dict)
+    messages = [one for one in to_messages(asked) if one["parts"]] if structured else []
+    fields["input_messages"] = messages or None
+    fields["input_data"] = find_text_of(reversed(messages), role="user") or (
+        None if messages else _show(asked)
+    )
+    fields["output_data"] = _show(line.get("output_data", line.get("answer")))
     fields["context"] = list(_find_context(line.get("context"))) or None
-    if fields["kind"] == "inference" and not (
-        messages or fields["input_data"] or fields["output_data"]
-    ):
+    if fields["kind"] == "inference" and not has_content(fields):
         fields["score_status"] = "skipped"
         fields["score_reason"] = "no_content"
 
 
-def _find_messages(asked: Any) -> Iterator[dict[str, Any]]:
-    """Read messages as OpenAI, Anthropic and Bedrock take them."""
-    if isinstance(asked, dict):
-        asked = asked.get("messages")
-    for message in asked if isinstance(asked, list) else ():
-        if isinstance(message, dict) and isinstance(message.get("role"), str):
-            yield {
-                "role": _clean(message["role"]),
-                "parts": list(_find_parts(message.get("content"))),
-            }
-
-
-def _find_parts(content: Any) -> Iterator[dict[str, Any]]:
-    for part in content if isinstance(content, list) else [content]:
-        text = part.get("text") if isinstance(part, dict) else part
-        if isinstance(text, str) and text:
-            yield {"type": "text", "content": _clean(text)}
-
-
-def _join(parts: Iterable[Mapping[str, Any]]) -> str:
-    return "\n".join(part["content"] for part in parts)
-
-
 def _find_context(context: Any) -> Iterator[ContextItem]:
     for passage in context if isinstance(context, list) else [context]:
-        named = passage if isinstance(passage, dict) else {}
+        named = as_mapping(passage)
         given = next((named[name] for name in ("text", "content") if named.get(name)), passage)
-        text, name = _find_text(given), named.get("id")
+        text, name = _show(given), named.get("id")
         if text:
-            yield ContextItem(text=text, id=_find_text(name), source="explicit")
+            yield ContextItem(text=text, id=_show(name), source="explicit")
 
 
 def _set_evaluation(
@@ -272,7 +255,7 @@ def _set_evaluation(
     fields["threshold"] = _find_score(line.get("threshold"))
     verdicts = (line.get(name) for name in ("passed", "matched", "is_compliant"))
     fields["passed"] = next((verdict for verdict in verdicts if isinstance(verdict, bool)), None)
-    scores = line["metrics"] if isinstance(line.get("metrics"), dict) else line
+    scores = as_mapping(line.get("metrics")) or line
     fields["evaluations"] = [
         Evaluation(name=name.removesuffix("_score"), score=score, evaluator=PREDECESSOR)
         for name in _SCORES
@@ -285,30 +268,21 @@ def _first(line: Mapping[str, Any], metadata: Mapping[str, Any], *, name: str) -
 
 
 def _find_name(value: Any) -> str | None:
-    return _clean(value) if isinstance(value, str) and value not in _NO_NAME else None
+    name = find_text(value)
+    return None if name == _NO_MODEL else name
 
 
-def _find_text(value: Any) -> str | None:
+def _show(value: Any) -> str | None:
     if value is None or value == "":
         return None
-    return _clean(value) if isinstance(value, str) else _dump(value)
+    return clean(value) if isinstance(value, str) else dump(value)
 
 
-def _dump(value: Any) -> str:
-    return _clean(json.dumps(value, ensure_ascii=False))
-
-
-def _find_number(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return float(value) if math.isfinite(value) and value >= 0 else None
+def _find_amount(value: Any) -> float | None:
+    number = find_number(value)
+    return number if number is not None and number >= 0 else None
 
 
 def _find_score(value: Any) -> float | None:
-    score = _find_number(value)
+    score = _find_amount(value)
     return score if score is not None and score <= 1 else None
-
-
-def _clean(text: str) -> str:
-    """Replace halves of surrogate pairs, which UTF-8 cannot hold."""
-    return text.encode("utf-8", "replace").decode()
