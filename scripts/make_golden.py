@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Final
 from _environments import ROOT, make_python
 from golden.chains import RETRIEVAL, RETRIEVAL_STEPS, WORKFLOW, WORKFLOW_STEPS, Step
 from golden.facts import describe, describe_step, list_sent
+from golden.messages import MESSAGES, MessagesProvider
 from golden.normalise import Normaliser
 from golden.otlp import encode_logs, encode_spans, merge_spans
 from golden.receiver import Received, Receiver
@@ -63,7 +64,7 @@ class Peer:
     """A Python module, or the name of a script for Node."""
     error: str = "BadRequestError"
     """What its SDK calls HTTP 400."""
-    altered: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    altered: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Scenario to facts that it is known to write otherwise, and how."""
 
     @property
@@ -78,6 +79,9 @@ class Peer:
 
 
 OPENAI_3: Final = "openai==3.51.0"
+ANTHROPIC: Final = "anthropic==2.10.0"
+NATIVE: Final = "ANTHROPIC_OPEN_TELEMETRY"
+"""The switch of what the SDK records itself."""
 OPENAI_2: Final = "openai==2.54.0"
 GENAI: Final = (OPENAI_3, "opentelemetry-instrumentation-genai-openai==1.3b0", *OTEL)
 LANGCHAIN: Final = (
@@ -128,6 +132,7 @@ PEERS: Final = (
         "openlit",
         (OPENAI_2, "openlit==1.45.0", *OTEL),
         {CONTENT: "true"},
+        # It joins the texts of the choices.
         altered={"choices": {"output_data": "Blue. Green."}},
     ),
     Peer("logfire", (OPENAI_2, "logfire==5.4.0", *OTEL)),
@@ -137,6 +142,37 @@ PEERS: Final = (
         scenarios=tuple(scenario for scenario in SCENARIOS if scenario.name != "choices"),
         application="vercel.mjs",
         error="AI_APICallError",
+    ),
+    Peer(
+        "anthropic-native",
+        (ANTHROPIC, *OTEL),
+        {"ANTHROPIC_OPEN_TELEMETRY_TRACES_CONTENT_MODE": "content"},
+        scenarios=MESSAGES,
+        application="golden.anthropic_calls",
+        error="invalid_request_error",
+    ),
+    Peer(
+        "genai-anthropic",
+        (ANTHROPIC, "opentelemetry-instrumentation-genai-anthropic==1.3b0", *OTEL),
+        {**ON_SPAN, NATIVE: "false"},
+        scenarios=MESSAGES,
+        application="golden.anthropic_calls",
+    ),
+    Peer(
+        "openinference-anthropic",
+        (ANTHROPIC, "openinference-instrumentation-anthropic==3.1.0", *OTEL),
+        {NATIVE: "false"},
+        scenarios=MESSAGES,
+        application="golden.anthropic_calls",
+    ),
+    Peer(
+        "openllmetry-anthropic",
+        (ANTHROPIC, "opentelemetry-instrumentation-anthropic==0.62.4", *OTEL),
+        {NATIVE: "false"},
+        scenarios=MESSAGES,
+        application="golden.anthropic_calls",
+        # It adds the count of the stream's first event to that of its last.
+        altered={"stream": {"completion_tokens": 62}},
     ),
     Peer(
         "cert-otel",
@@ -157,18 +193,33 @@ def record(peer: Peer) -> list[Received]:
     prepare = prepare_node if peer.is_for_node else prepare_python
     command = prepare(peer)
     calls = [call for scenario in peer.scenarios for call in scenario.calls]
-    with Receiver() as receiver, FakeProvider([make_reply(call) for call in calls]) as provider:
-        environ = make_environ(peer, provider, receiver)
-        subprocess.run(command, cwd=peer.folder, env=environ, check=True, timeout=300)
+    with Receiver() as receiver, start_provider(calls) as provider:
+        environ = make_environ(peer, provider.url, receiver.url)
+        subprocess.run(
+            command,
+            cwd=peer.folder,
+            env=environ,
+            check=True,
+            timeout=300,
+            stdout=subprocess.DEVNULL,
+        )
     normaliser = Normaliser()
     for received in receiver.scenarios:
         normaliser.normalise(received)
     return receiver.scenarios
 
 
+def start_provider(calls: Sequence[Call]) -> FakeProvider | MessagesProvider:
+    """Return the provider that these calls are made to."""
+    if calls[0].endpoint == "messages":
+        return MessagesProvider(calls)
+    return FakeProvider([make_reply(call) for call in calls])
+
+
 def prepare_python(peer: Peer) -> list[str]:
     """Make the environment of a peer and return what runs its application."""
-    arguments = [peer.folder.name.replace("-", "_")] if peer.scenarios is SCENARIOS else []
+    takes_name = peer.scenarios in (SCENARIOS, MESSAGES)
+    arguments = [peer.folder.name.replace("-", "_")] if takes_name else []
     return [str(make_python(peer.folder, peer.requirements)), "-m", peer.application, *arguments]
 
 
@@ -189,7 +240,7 @@ def prepare_node(peer: Peer) -> list[str]:
     return ["node", peer.application, "scenarios.json"]
 
 
-def make_environ(peer: Peer, provider: FakeProvider, receiver: Receiver) -> dict[str, str]:
+def make_environ(peer: Peer, provider: str, receiver: str) -> dict[str, str]:
     """Return the environment of an application: it calls the provider, and exports to us.
 
     Python's clients reach the provider through a proxy, so that they see the host of a real one.
@@ -197,11 +248,14 @@ def make_environ(peer: Peer, provider: FakeProvider, receiver: Receiver) -> dict
     return {
         **{name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
         "PYTHONPATH": str(ROOT / "scripts"),
+        "PYTHONWARNINGS": "ignore",
         "OPENAI_API_KEY": "none",
-        "OPENAI_BASE_URL": provider.base_url if peer.is_for_node else "http://api.openai.com/v1",
-        "http_proxy": provider.url,
+        "OPENAI_BASE_URL": f"{provider}/v1" if peer.is_for_node else "http://api.openai.com/v1",
+        "ANTHROPIC_API_KEY": "none",
+        "ANTHROPIC_BASE_URL": "http://api.anthropic.com",
+        "http_proxy": provider,
         "NO_PROXY": "127.0.0.1",
-        "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url,
+        "OTEL_EXPORTER_OTLP_ENDPOINT": receiver,
         "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
         "OTEL_SERVICE_NAME": "golden",
         "OTEL_RESOURCE_ATTRIBUTES": "service.version=1.0",
@@ -218,8 +272,7 @@ def describe_calls(peer: Peer, batches: Sequence[Received]) -> list[dict[str, An
             "line": line,
             "kind": "embedding" if call.endpoint == "embeddings" else "inference",
             "sent": (sent := list_sent(call, number, error=peer.error)),
-            **describe(sent, received),
-            "altered": dict(peer.altered.get(scenario, {})),
+            **describe(sent, received, altered=peer.altered.get(scenario, {})),
         }
         for number, ((scenario, call), (line, received)) in enumerate(
             zip(calls, assign_batches(peer, batches), strict=True), 1

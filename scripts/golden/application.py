@@ -7,28 +7,19 @@ receiver is told.
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
-from urllib.request import ProxyHandler, Request, build_opener
 
 import openai
 
+from golden.marks import mark
 from golden.scenarios import SCENARIOS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from golden.scenarios import Call
-
-
-def mark(scenario: str) -> None:
-    """Tell the receiver that everything is exported; urllib, since no instrumentor sees it."""
-    url = f"{os.environ['OTEL_EXPORTER_OTLP_ENDPOINT']}/mark?scenario={quote(scenario)}"
-    request = Request(url, data=b"", method="POST")  # noqa: S310 - our own loopback receiver
-    build_opener(ProxyHandler({})).open(request).close()
 
 
 def make_call(client: openai.OpenAI, call: Call) -> None:

@@ -11,6 +11,8 @@ import math
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+from golden.messages import ALIAS, MODEL
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
@@ -20,9 +22,20 @@ if TYPE_CHECKING:
     from golden.receiver import Received
     from golden.scenarios import Call
 
-SNAPSHOTS: Final = {"gpt-4o": "gpt-4o-2024-08-06", "o4-mini": "o4-mini-2025-04-16"}
+SNAPSHOTS: Final = {
+    "gpt-4o": "gpt-4o-2024-08-06",
+    "o4-mini": "o4-mini-2025-04-16",
+    ALIAS: MODEL,
+}
 """Which model the fake provider answers with."""
-ID_PREFIXES: Final = {"chat": "chatcmpl-", "responses": "resp_", "embeddings": None}
+ID_PREFIXES: Final = {
+    "chat": "chatcmpl-",
+    "responses": "resp_",
+    "embeddings": None,
+    "messages": "msg_",
+}
+CACHE_READ: Final = "cache_read_input_tokens"
+CACHE_WRITE: Final = "cache_creation_input_tokens"
 RAW: Final = (
     "input.value",
     "output.value",
@@ -36,11 +49,19 @@ RAW: Final = (
     "ai.prompt",
     "ai.request.body",
     "ai.response.providerMetadata",
+    "anthropic.message.stop_reason",
 )
-"""Attributes that hold a request or a reply as a whole; a reader may leave them alone."""
-SPELLINGS: Final = {"tool_calls": ("tool_call", "tool-calls"), "stop": ("completed",)}
+"""Attributes that hold a request or a reply as a whole, or are a vendor's own: a reader may leave
+them alone."""
+SPELLINGS: Final = {
+    "tool_calls": ("tool_call", "tool-calls"),
+    "stop": ("completed",),
+    "end_turn": ("stop",),
+    "tool_use": ("tool_calls", "tool_call"),
+}
 """How peers write a finish reason: `completed` is the status of a response."""
 COUNTS: Final[Mapping[str, re.Pattern[str]]] = {
+    "cache_write_tokens": re.compile("cache_?(write|creation)", re.IGNORECASE),
     "cached_tokens": re.compile("cache_?read|cached", re.IGNORECASE),
     "reasoning_tokens": re.compile("reasoning", re.IGNORECASE),
     "prompt_tokens": re.compile(
@@ -74,7 +95,7 @@ def list_sent(call: Call, number: int, *, error: str) -> dict[str, Any]:
         "output_data": reply.get("text") if answered else None,
         "tool_calls": [
             {
-                "id": f"call_{number:024d}",
+                "id": f"{'toolu' if call.endpoint == 'messages' else 'call'}_{number:024d}",
                 "name": asked_for["name"],
                 "arguments": json.loads(asked_for["arguments"]),
             }
@@ -89,17 +110,22 @@ def list_sent(call: Call, number: int, *, error: str) -> dict[str, Any]:
 def _list_usage(usage: Mapping[str, Any]) -> dict[str, Any]:
     cached = usage.get("prompt_tokens_details") or usage.get("input_tokens_details") or {}
     output = usage.get("completion_tokens_details") or usage.get("output_tokens_details") or {}
+    prompt = usage.get("prompt_tokens", usage.get("input_tokens"))
+    # Anthropic's input tokens are those that the cache has no part in.
+    apart = [usage[name] for name in (CACHE_READ, CACHE_WRITE) if name in usage]
     return {
-        "prompt_tokens": usage.get("prompt_tokens", usage.get("input_tokens")),
+        "prompt_tokens": prompt + sum(apart) if apart else prompt,
         "completion_tokens": usage.get("completion_tokens", usage.get("output_tokens")),
-        "cached_tokens": cached.get("cached_tokens"),
+        "cached_tokens": cached.get("cached_tokens", usage.get(CACHE_READ)),
+        "cache_write_tokens": usage.get(CACHE_WRITE),
         "reasoning_tokens": output.get("reasoning_tokens"),
     }
 
 
 def _list_reasons(call: Call) -> list[str]:
     # The status `completed` of the Responses endpoint is `stop` in the words of chat.
-    reason = "tool_calls" if call.reply.get("tool_calls") else "stop"
+    words = ("tool_use", "end_turn") if call.endpoint == "messages" else ("tool_calls", "stop")
+    reason = words[0 if call.reply.get("tool_calls") else 1]
     return [reason] * call.request.get("n", 1)
 
 
@@ -146,11 +172,25 @@ def _plain(value: AnyValue) -> Any:
     return getattr(value, kind) if kind else None
 
 
-def describe(sent: Mapping[str, Any], received: Received) -> dict[str, Any]:
-    """Return which facts are left out or stand elsewhere, and what is invented."""
+def describe(
+    sent: Mapping[str, Any], received: Received, *, altered: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return which facts are left out or stand elsewhere, and what is invented.
+
+    Args:
+        sent: The facts.
+        received: What the peer exported for the call.
+        altered: Facts that it is known to write otherwise, and how.
+
+    Raises:
+        ValueError: An altered fact is not there: the peer does otherwise by now.
+    """
     attributes, logs = list_attributes(received), list_log_attributes(received)
     direct = [pair for pair in attributes if pair[0] not in RAW]
-    facts = [name for name, value in sent.items() if value is not None]
+    for name, value in altered.items():
+        if not is_there(name, value, direct):
+            raise ValueError(f"{name} is not altered to {value!r} any more")
+    facts = [name for name, value in sent.items() if value is not None and name not in altered]
     missing = [name for name in facts if not is_there(name, sent[name], direct)]
     in_logs = [name for name in missing if is_there(name, sent[name], logs)]
     in_raw = [name for name in missing if is_there(name, sent[name], attributes)]
@@ -162,6 +202,7 @@ def describe(sent: Mapping[str, Any], received: Received) -> dict[str, Any]:
             name for name in facts if name not in missing and is_partial(name, sent, direct)
         ],
         "invented": find_invented(sent, direct),
+        "altered": dict(altered),
     }
 
 
@@ -223,9 +264,11 @@ def is_partial(name: str, sent: Mapping[str, Any], attributes: list[Attribute]) 
 def count_reasons(reason: str, attributes: list[Attribute]) -> int:
     """Count how often a finish reason is named, in any of its spellings."""
     words = {reason, *SPELLINGS.get(reason, ())}
-    named = [held for key, held in attributes if re.search(r"finish_?reason", key, re.IGNORECASE)]
+    named = [
+        held for key, held in attributes if re.search(r"(finish|stop)_?reason", key, re.IGNORECASE)
+    ]
     counts = [sum(_text(held).count(f'"{word}"') for word in words) for held in named]
-    pattern = re.compile(rf'"finish_?[rR]eason": ?"(?:{"|".join(sorted(words))})"')
+    pattern = re.compile(rf'"(?:finish|stop)_?[rR]eason": ?"(?:{"|".join(sorted(words))})"')
     counts += [len(pattern.findall(_text(held))) for _, held in attributes]
     return max(counts, default=0)
 

@@ -13,8 +13,8 @@ from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 from openinference.instrumentation.langchain import LangChainInstrumentor
 
-from golden.application import mark
 from golden.chains import CITY, PASSAGES, PROMPT, QUESTION, RETRIEVAL, WEATHER
+from golden.marks import mark
 from golden.peers.sdk import start_sdk
 
 if TYPE_CHECKING:

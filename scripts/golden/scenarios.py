@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-Endpoint = Literal["chat", "responses", "embeddings"]
+Endpoint = Literal["chat", "responses", "embeddings", "messages"]
 
 WEATHER_PARAMETERS: Final = {
     "type": "object",
@@ -35,7 +35,7 @@ class Call:
     request: dict[str, Any]
     """Arguments of the SDK's method."""
     reply: dict[str, Any]
-    """Fields of `cert_otel.testing.Reply`."""
+    """Fields of `cert_otel.testing.Reply`; of `messages` those that `golden.messages` reads."""
     asked: str
     """The last user text."""
 

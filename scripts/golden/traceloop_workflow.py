@@ -7,8 +7,8 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from traceloop.sdk import Traceloop
 from traceloop.sdk.decorators import agent, task, tool, workflow
 
-from golden.application import mark
 from golden.chains import CITY, WEATHER, WORKFLOW
+from golden.marks import mark
 
 
 @tool(name="weather")

@@ -30,9 +30,11 @@ CALLED: Final = frozenset({"inference", "embedding"})
 REASONS: Final[Mapping[str, str]] = {
     "tool_call": "tool_calls",
     "tool-calls": "tool_calls",
+    "tool_use": "tool_calls",
     "completed": "stop",
+    "end_turn": "stop",
 }
-"""A finish reason as instrumentations spell it, and as the provider does."""
+"""Finish reasons that are one in the words of providers, SDKs and instrumentations."""
 
 
 @cache
@@ -99,6 +101,11 @@ def find_tool_calls(record: Record) -> list[dict[str, Any]] | None:
     ] or None
 
 
+def to_common(reasons: list[str]) -> list[str]:
+    """Return finish reasons in the words of OpenAI's chat."""
+    return [REASONS.get(reason, reason) for reason in reasons]
+
+
 def describe(record: Record) -> dict[str, Any]:
     """Return a record in the words of `sent`."""
     tokens, reasons, error = record.tokens, record.finish_reasons, record.error_type
@@ -109,8 +116,9 @@ def describe(record: Record) -> dict[str, Any]:
         "prompt_tokens": tokens and tokens.prompt,
         "completion_tokens": tokens and tokens.completion,
         "cached_tokens": tokens and tokens.cache_read,
+        "cache_write_tokens": tokens and tokens.cache_write,
         "reasoning_tokens": tokens and tokens.reasoning,
-        "finish_reasons": reasons and [REASONS.get(reason, reason) for reason in reasons],
+        "finish_reasons": reasons and to_common(reasons),
         "input_data": record.input_data,
         "output_data": record.output_data,
         "tool_calls": find_tool_calls(record),
@@ -122,6 +130,8 @@ def describe(record: Record) -> dict[str, Any]:
 def find_allowed(call: Mapping[str, Any], name: str, *, with_logs: bool) -> list[Any]:
     """Return what a record may say of a fact: usually one thing."""
     sent = call["sent"][name]
+    if name == "finish_reasons" and sent:
+        sent = to_common(sent)
     if name in call["altered"]:
         return [call["altered"][name]]
     if name in call["partly"]:
