@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types layers unit bench test-peers golden test-sdks clean
+.PHONY: help setup demo test lint types layers unit bench test-peers test-sdks clean
 
 help:  ## Show what can be made.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -46,15 +46,16 @@ bench: $(STAMP)  ## Print every figure that docs/performance.md claims (about 20
 	$(BIN)/python benchmarks/costs.py
 	$(BIN)/python benchmarks/overhead.py
 
-test-peers: $(STAMP)  ## Other vendors' instrumentors beside ours, and what they emit (own environments).
+test-peers: $(STAMP)  ## Other vendors' instrumentors installed beside ours (own environment).
 	$(BIN)/python scripts/test_peers.py
 	$(BIN)/python scripts/make_golden.py --check
 
-golden: $(STAMP)  ## Record again what other vendors' instrumentors emit (own environments).
-	$(BIN)/python scripts/make_golden.py
-
 test-sdks: $(STAMP)  ## The transparency tests with the oldest to the newest openai (own environments).
 	$(BIN)/python scripts/test_sdks.py
+
+.PHONY: golden
+golden: $(STAMP)  ## Record again what other vendors' instrumentors emit (own environments).
+	$(BIN)/python scripts/make_golden.py
 
 clean:  ## Remove what make made.
 	rm -rf build $(VENV) .venv-* .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

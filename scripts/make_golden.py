@@ -18,168 +18,34 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from _environments import ROOT, make_python
-from golden.chains import RETRIEVAL, RETRIEVAL_STEPS, WORKFLOW, WORKFLOW_STEPS, Step
 from golden.facts import describe, describe_step, list_sent
 from golden.messages import MESSAGES, MessagesProvider
 from golden.normalise import Normaliser
-from golden.otlp import encode_logs, encode_spans, merge_spans
+from golden.otlp import encode_logs, encode_spans, merge_logs, merge_spans
 from golden.receiver import Received, Receiver
-from golden.scenarios import SCENARIOS, WEATHER_RESULT, Call, Scenario
+from golden.roster import PEERS
+from golden.scenarios import SCENARIOS, WEATHER_RESULT
 
 from cert_otel.testing import FakeProvider, Reply, ToolCall
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
+
+    from golden.roster import Peer
+    from golden.scenarios import Call
 
 GOLDEN: Final = ROOT / "tests" / "wire" / "golden"
 BUILD: Final = ROOT / "build" / "golden"
-OTEL: Final = (
-    "opentelemetry-sdk==1.45.1",
-    "opentelemetry-exporter-otlp-proto-http==1.45.1",
-)
-CONTENT: Final = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
-ON_SPAN: Final = {CONTENT: "SPAN_ONLY"}
 
 
-@dataclass(frozen=True)
-class Peer:
-    """One vendor's instrumentation in one mode."""
-
-    name: str
-    """Of its folder."""
-    requirements: tuple[str, ...]
-    """Exact: another version may emit something else."""
-    environ: Mapping[str, str] = field(default_factory=dict)
-    environment: str | None = None
-    """The environment that it shares with another peer."""
-    scenarios: tuple[Scenario, ...] = SCENARIOS
-    steps: tuple[Step, ...] = ()
-    """Spans around the calls."""
-    application: str = "golden.application"
-    """A Python module, or the name of a script for Node."""
-    error: str = "BadRequestError"
-    """What its SDK calls HTTP 400."""
-    altered: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Scenario to facts that it is known to write otherwise, and how."""
-
-    @property
-    def is_for_node(self) -> bool:
-        """Whether it is JavaScript."""
-        return self.application.endswith(".mjs")
-
-    @property
-    def folder(self) -> Path:
-        """Of its environment."""
-        return BUILD / (self.environment or self.name)
-
-
-OPENAI_3: Final = "openai==3.51.0"
-ANTHROPIC: Final = "anthropic==2.10.0"
-NATIVE: Final = "ANTHROPIC_OPEN_TELEMETRY"
-"""The switch of what the SDK records itself."""
-OPENAI_2: Final = "openai==2.54.0"
-GENAI: Final = (OPENAI_3, "opentelemetry-instrumentation-genai-openai==1.3b0", *OTEL)
-LANGCHAIN: Final = (
-    OPENAI_3,
-    "openinference-instrumentation-langchain==0.1.80",
-    "langchain-core==1.8.3",
-    "langchain-openai==1.7.4",
-    *OTEL,
-)
-VERCEL: Final = (
-    "ai@6.0.325",
-    "@ai-sdk/openai@3.0.141",
-    "@opentelemetry/resources@2.12.0",
-    "@opentelemetry/sdk-trace-node@2.12.0",
-    "@opentelemetry/exporter-trace-otlp-proto@0.223.1",
-)
-
-PEERS: Final = (
-    Peer("genai-openai", GENAI, ON_SPAN),
-    Peer("genai-openai-events", GENAI, {CONTENT: "EVENT_ONLY"}, environment="genai-openai"),
-    Peer(
-        "openai-v2",
-        (
-            OPENAI_2,
-            "opentelemetry-instrumentation-openai-v2==2.4b0",
-            "opentelemetry-util-genai==0.4b0",
-            *OTEL,
-        ),
-        {CONTENT: "true"},
-    ),
-    Peer("openinference", (OPENAI_3, "openinference-instrumentation-openai==0.1.66", *OTEL)),
-    Peer(
-        "openinference-langchain",
-        LANGCHAIN,
-        scenarios=(RETRIEVAL,),
-        steps=RETRIEVAL_STEPS,
-        application="golden.langchain_chain",
-    ),
-    Peer("openllmetry", (OPENAI_3, "opentelemetry-instrumentation-openai==0.62.4", *OTEL)),
-    Peer(
-        "openllmetry-workflow",
-        (OPENAI_3, "traceloop-sdk==0.62.4", "httpx==0.28.1", *OTEL),
-        scenarios=(WORKFLOW,),
-        steps=WORKFLOW_STEPS,
-        application="golden.traceloop_workflow",
-    ),
-    Peer(
-        "openlit",
-        (OPENAI_2, "openlit==1.45.0", *OTEL),
-        {CONTENT: "true"},
-        # It joins the texts of the choices.
-        altered={"choices": {"output_data": "Blue. Green."}},
-    ),
-    Peer("logfire", (OPENAI_2, "logfire==5.4.0", *OTEL)),
-    Peer(
-        "vercel-ai",
-        VERCEL,
-        scenarios=tuple(scenario for scenario in SCENARIOS if scenario.name != "choices"),
-        application="vercel.mjs",
-        error="AI_APICallError",
-    ),
-    Peer(
-        "anthropic-native",
-        (ANTHROPIC, *OTEL),
-        {"ANTHROPIC_OPEN_TELEMETRY_TRACES_CONTENT_MODE": "content"},
-        scenarios=MESSAGES,
-        application="golden.anthropic_calls",
-        error="invalid_request_error",
-    ),
-    Peer(
-        "genai-anthropic",
-        (ANTHROPIC, "opentelemetry-instrumentation-genai-anthropic==1.3b0", *OTEL),
-        {**ON_SPAN, NATIVE: "false"},
-        scenarios=MESSAGES,
-        application="golden.anthropic_calls",
-    ),
-    Peer(
-        "openinference-anthropic",
-        (ANTHROPIC, "openinference-instrumentation-anthropic==3.1.0", *OTEL),
-        {NATIVE: "false"},
-        scenarios=MESSAGES,
-        application="golden.anthropic_calls",
-    ),
-    Peer(
-        "openllmetry-anthropic",
-        (ANTHROPIC, "opentelemetry-instrumentation-anthropic==0.62.4", *OTEL),
-        {NATIVE: "false"},
-        scenarios=MESSAGES,
-        application="golden.anthropic_calls",
-        # It adds the count of the stream's first event to that of its last.
-        altered={"stream": {"completion_tokens": 62}},
-    ),
-    Peer(
-        "cert-otel",
-        (OPENAI_3, f"--editable={ROOT}", *OTEL),
-        {**ON_SPAN, "CERT_OTEL_HASH_KEY": "golden"},
-    ),
-)
+def find_home(peer: Peer) -> Path:
+    """Return the folder of a peer's environment."""
+    return BUILD / peer.home
 
 
 def make_reply(call: Call) -> Reply:
@@ -195,14 +61,17 @@ def record(peer: Peer) -> list[Received]:
     calls = [call for scenario in peer.scenarios for call in scenario.calls]
     with Receiver() as receiver, start_provider(calls) as provider:
         environ = make_environ(peer, provider.url, receiver.url)
-        subprocess.run(
+        done = subprocess.run(
             command,
-            cwd=peer.folder,
+            cwd=find_home(peer),
             env=environ,
-            check=True,
+            capture_output=True,
+            text=True,
             timeout=300,
-            stdout=subprocess.DEVNULL,
+            check=False,
         )
+    if done.returncode:
+        sys.exit(f"{peer.name}: {done.stderr}")
     normaliser = Normaliser()
     for received in receiver.scenarios:
         normaliser.normalise(received)
@@ -219,24 +88,24 @@ def start_provider(calls: Sequence[Call]) -> FakeProvider | MessagesProvider:
 def prepare_python(peer: Peer) -> list[str]:
     """Make the environment of a peer and return what runs its application."""
     takes_name = peer.scenarios in (SCENARIOS, MESSAGES)
-    arguments = [peer.folder.name.replace("-", "_")] if takes_name else []
-    return [str(make_python(peer.folder, peer.requirements)), "-m", peer.application, *arguments]
+    arguments = [peer.home.replace("-", "_")] if takes_name else []
+    python = make_python(find_home(peer), peer.requirements)
+    return [str(python), "-m", peer.application, *arguments]
 
 
 def prepare_node(peer: Peer) -> list[str]:
     """Install the packages of a peer, and put its script and the scenarios beside them."""
-    peer.folder.mkdir(parents=True, exist_ok=True)
+    home = find_home(peer)
+    home.mkdir(parents=True, exist_ok=True)
     npm = ["npm", "install", "--silent", "--no-save", "--no-audit", "--no-fund"]
-    subprocess.run([*npm, *peer.requirements], cwd=peer.folder, check=True)
-    shutil.copy(ROOT / "scripts" / "golden" / peer.application, peer.folder)
-    data = {
-        "weather_result": WEATHER_RESULT,
-        "scenarios": [
-            {"name": scenario.name, "calls": [asdict(call) for call in scenario.calls]}
-            for scenario in peer.scenarios
-        ],
-    }
-    (peer.folder / "scenarios.json").write_text(json.dumps(data))
+    subprocess.run([*npm, *peer.requirements], cwd=home, check=True)
+    shutil.copy(ROOT / "scripts" / "golden" / peer.application, home)
+    scenarios = [
+        {"name": scenario.name, "calls": [asdict(call) for call in scenario.calls]}
+        for scenario in peer.scenarios
+    ]
+    data = {"weather_result": WEATHER_RESULT, "scenarios": scenarios}
+    (home / "scenarios.json").write_text(json.dumps(data))
     return ["node", peer.application, "scenarios.json"]
 
 
@@ -309,9 +178,9 @@ def write(peer: Peer, folder: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "spans.jsonl").write_bytes(encode_spans(lines))
     (folder / "spans.pb").write_bytes(merge_spans(lines))
-    logs = encode_logs(lines)
-    if logs:
+    if logs := encode_logs(lines):
         (folder / "logs.jsonl").write_bytes(logs)
+        (folder / "logs.pb").write_bytes(merge_logs(lines))
     expected = {
         "peer": [name for name in peer.requirements if not name.startswith("--")],
         "environ": dict(peer.environ),
@@ -340,8 +209,19 @@ def check(peer: Peer) -> list[str]:
         return find_changes(Path(folder) / peer.name, GOLDEN / peer.name)
 
 
-def main() -> int:
-    """Record the peers that are named, or all; with --check, only say what would change."""
+def choose_peers(names: Sequence[str]) -> list[Peer]:
+    """Return the peers of these names, or all; without npm those of Node are left out."""
+    chosen = [peer for peer in PEERS if not names or peer.name in names]
+    if shutil.which("npm") is None:
+        for peer in chosen:
+            if peer.is_for_node:
+                print(f"{peer.name}: left out, since there is no npm", file=sys.stderr)
+        chosen = [peer for peer in chosen if not peer.is_for_node]
+    return chosen
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Read the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -351,13 +231,14 @@ def main() -> int:
     options = parser.parse_args()
     if unknown := set(options.peers) - set(names):
         parser.error(f"unknown: {', '.join(sorted(unknown))}; known are {', '.join(names)}")
+    return options
+
+
+def main() -> int:
+    """Record the peers that are named, or all; with --check, only say what would change."""
+    options = parse_arguments()
     changed = []
-    for peer in PEERS:
-        if options.peers and peer.name not in options.peers:
-            continue
-        if peer.is_for_node and shutil.which("npm") is None:
-            print(f"{peer.name}: left out, since there is no npm", file=sys.stderr)
-            continue
+    for peer in choose_peers(options.peers):
         print(peer.name, flush=True)
         if options.check:
             changed += [f"{peer.name}/{name}" for name in check(peer)]

@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from google.protobuf.json_format import MessageToDict
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 if TYPE_CHECKING:
@@ -35,6 +36,14 @@ def merge_spans(lines: Iterable[Received]) -> bytes:
     request = ExportTraceServiceRequest()
     for line in lines:
         request.resource_spans.extend(line.traces.resource_spans)
+    return bytes(request.SerializeToString(deterministic=True))
+
+
+def merge_logs(lines: Iterable[Received]) -> bytes:
+    """Return the logs of all batches as one export request."""
+    request = ExportLogsServiceRequest()
+    for line in lines:
+        request.resource_logs.extend(line.logs.resource_logs)
     return bytes(request.SerializeToString(deterministic=True))
 
 

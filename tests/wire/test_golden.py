@@ -16,7 +16,7 @@ import pytest
 
 from cert_otel.wire.details import Details
 from cert_otel.wire.otlp_json import read_line
-from cert_otel.wire.otlp_proto import read_traces
+from cert_otel.wire.otlp_proto import read_logs, read_traces
 from cert_otel.wire.reading import read_batch
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 GOLDEN: Final = Path(__file__).parent / "golden"
 PEERS: Final = sorted(folder.name for folder in GOLDEN.iterdir() if folder.is_dir())
+LOGS: Final = "logs.jsonl"
 CALLED: Final = frozenset({"inference", "embedding"})
 REASONS: Final[Mapping[str, str]] = {
     "tool_call": "tool_calls",
@@ -58,7 +59,7 @@ def read_records(peer: str) -> list[list[Record]]:
 def read_completed(peer: str) -> list[list[Record]]:
     """Return the records of each line, completed by the peer's events."""
     details = Details()
-    logs = GOLDEN / peer / "logs.jsonl"
+    logs = GOLDEN / peer / LOGS
     for line in logs.read_bytes().splitlines() if logs.exists() else ():
         details.add(read_batch(read_line(line)).details)
     return [[details.complete(record) for record in line] for line in read_records(peer)]
@@ -241,6 +242,16 @@ class TestEncodings:
 
         from_json = [record for line in read_records(peer) for record in line]
         assert read_batch(read_traces(message)).records == from_json
+
+    @pytest.mark.parametrize("peer", [peer for peer in PEERS if (GOLDEN / peer / LOGS).exists()])
+    def test_events_in_both_are_the_same(self, peer: str) -> None:
+        """Log records in JSON lines and in protobuf are one thing."""
+        lines = (GOLDEN / peer / LOGS).read_bytes().splitlines()
+        message = (GOLDEN / peer / LOGS).with_suffix(".pb").read_bytes()
+
+        from_json = [log for line in lines for log in read_batch(read_line(line)).details]
+        assert from_json
+        assert read_batch(read_logs(message)).details == from_json
 
 
 class TestGoldenFiles:
