@@ -89,7 +89,7 @@ def get_price(model: tuple[str, str], usage: Usage) -> Cost:
 
 def list_parts(cost: Cost) -> list[float | None]:
     """List the parts of a cost."""
-    return [cost.input, cost.output, cost.cache_read, cost.cache_write]
+    return [cost.input, cost.output, cost.cache_read, cost.cache_write, cost.tools]
 
 
 def add(left: Usage, right: Usage) -> Usage:
