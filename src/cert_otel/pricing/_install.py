@@ -10,17 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
+from msgspec import structs
 
 from cert_otel.errors import InputError
 from cert_otel.pricing._files import decode_provider
 from cert_otel.pricing._genai_prices import compile_source
 from cert_otel.pricing._litellm import is_litellm, read_litellm
-from cert_otel.pricing._table import Table
+from cert_otel.pricing._table import RATES, Row, Table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from cert_otel.pricing._table import Provider
+    from cert_otel.pricing._table import Model, Provider
 
 _FORMS = (
     "is neither a table of cert-otel, nor genai-prices' data.json, nor LiteLLM's "
@@ -39,12 +40,21 @@ class NewTable(NamedTuple):
     """Prices and conditions in it that this version does not know."""
 
 
-class Changes(NamedTuple):
-    """What is other in one table than in another; models as `PROVIDER MODEL`."""
+class Change(NamedTuple):
+    """A model that is other in one table than in another."""
 
-    added: tuple[str, ...]
-    removed: tuple[str, ...]
-    changed: tuple[str, ...]
+    provider: str
+    model: str
+    rates: dict[str, tuple[float | None, float | None]] | None = None
+    """Of its newest standard price: what each rate was and is, where that is another."""
+
+
+class Changes(NamedTuple):
+    """What is other in one table than in another."""
+
+    added: tuple[Change, ...]
+    removed: tuple[Change, ...]
+    changed: tuple[Change, ...]
     """At least one rate, or when it holds."""
 
 
@@ -135,18 +145,31 @@ def compare_tables(old: Mapping[str, Provider], new: Mapping[str, Provider]) -> 
     """Say which models of a table are not in the other, or have other prices there."""
     before, after = _list_models(old), _list_models(new)
     return Changes(
-        added=tuple(name for name in after if name not in before),
-        removed=tuple(name for name in before if name not in after),
-        changed=tuple(name for name in after if name in before and before[name] != after[name]),
+        added=tuple(Change(*name) for name in after if name not in before),
+        removed=tuple(Change(*name) for name in before if name not in after),
+        changed=tuple(
+            Change(*name, _compare_rates(before[name], model))
+            for name, model in after.items()
+            if name in before and _prices_of(before[name]) != _prices_of(model)
+        ),
     )
 
 
-def _list_models(providers: Mapping[str, Provider]) -> dict[str, object]:
+def _list_models(providers: Mapping[str, Provider]) -> dict[tuple[str, str], Model]:
     return {
-        f"{name} {model.id}": (model.standard, model.modes)
-        for name, provider in providers.items()
-        for model in provider.models
+        (name, model.id): model for name, provider in providers.items() for model in provider.models
     }
+
+
+def _prices_of(model: Model) -> tuple[object, ...]:
+    return model.standard, model.modes
+
+
+def _compare_rates(old: Model, new: Model) -> dict[str, tuple[float | None, float | None]]:
+    before, after = (
+        structs.asdict(model.standard[-1] if model.standard else Row()) for model in (old, new)
+    )
+    return {rate: (before[rate], after[rate]) for rate in RATES if before[rate] != after[rate]}
 
 
 def install_table(content: bytes, path: Path) -> None:

@@ -2,7 +2,8 @@
 
 It gives costs in USD per token, under the name of each model with or without the provider's
 before it. It has no dates. What has no cost for tokens (images by the piece, speech by the
-second) is left out.
+second) is left out, and so is what costs 0, which is written for what is free, for what a plan
+covers and for what is not known.
 """
 
 from __future__ import annotations
@@ -113,7 +114,7 @@ def _read_rows(
         mode = _MODES.get(matched[3])
         costs.setdefault((mode, above), {})[_PER_TOKEN[matched[1]]] = rate
     base = costs.get((None, None), {})
-    if "input" not in base:
+    if "input" not in base or not any(base.values()):
         return {}
     tools = _read_tools(name, entry, path)
     modes = dict.fromkeys(mode for mode, _ in costs)

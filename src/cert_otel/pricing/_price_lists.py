@@ -23,7 +23,9 @@ def find_host_prices(host: str, port: int | None) -> str | None:
     return next((name for name in names if name in listed), None)
 
 
-def find_price_id(platform: str | None, server_address: str | None = None) -> str | None:
+def find_price_id(
+    platform: str | None, server_address: str | None = None, server_port: int | None = None
+) -> str | None:
     """Find the price list that applies to a call that somebody else recorded.
 
     Args:
@@ -31,6 +33,7 @@ def find_price_id(platform: str | None, server_address: str | None = None) -> st
             OpenInference's `llm.provider`, `openai.chat`, `Azure`, `vertex_ai`, …
         server_address: Host, host and port, or URL that was called, where it is known. A known
             host decides; an unknown one leaves no price to a name that may be a protocol's.
+        server_port: Where it is not part of the address.
 
     Returns:
         An id for `price_call`; `None` where nobody's prices apply.
@@ -41,7 +44,7 @@ def find_price_id(platform: str | None, server_address: str | None = None) -> st
         server = find_server(host, path)
         if server is not None:
             return server.price_id
-        return find_host_prices(host, port) or (named if named in _SIGNED else None)
+        return find_host_prices(host, port or server_port) or (named if named in _SIGNED else None)
     if named is None and platform is not None and platform.lower() in get_overrides().providers:
         return platform.lower()
     return named

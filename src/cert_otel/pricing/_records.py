@@ -27,7 +27,7 @@ _MODALITIES: Final = {
     semconv.USAGE_IMAGE_OUTPUT_TOKENS: "output_image_tokens",
     semconv.USAGE_IMAGE_CACHE_READ_TOKENS: "cache_read_image_tokens",
 }
-_DETAILS: Final = tuple(name for name in CostDetail.__struct_fields__)
+_DETAILS: Final = CostDetail.__struct_fields__
 
 
 def price_record(record: Record) -> Record:
@@ -45,8 +45,12 @@ def price_record(record: Record) -> Record:
     """
     if record.kind not in _PRICED_KINDS or record.cost is not None or record.tokens is None:
         return record
-    server = record.metadata.get(semconv.SERVER_ADDRESS)
-    price_id = find_price_id(record.platform, server if isinstance(server, str) else None)
+    host, port = map(record.metadata.get, (semconv.SERVER_ADDRESS, semconv.SERVER_PORT))
+    price_id = find_price_id(
+        record.platform,
+        host if isinstance(host, str) else None,
+        port if isinstance(port, int) else None,
+    )
     if price_id is None:
         return record
     cost = _price(record, price_id, _read_usage(record.tokens, record.metadata))

@@ -78,6 +78,12 @@ class Row(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=Fals
     """Each call is also billed for something that is neither a token nor a tool's use."""
 
 
+_CONDITIONS: Final = frozenset({"since", "from_second", "above_tokens", "currency", "fee"})
+RATES: Final = tuple(name for name in Row.__struct_fields__ if name not in _CONDITIONS)
+PER_THOUSAND: Final = frozenset({"web_searches", "file_searches", "code_executions"})
+"""Rates that are not for a million tokens."""
+
+
 class Model(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """One model of one provider."""
 
