@@ -122,16 +122,27 @@ def _read_rows(
 
 
 def _stack(costs: Costs, mode: str | None, tools: Mapping[str, float]) -> tuple[Row, ...]:
-    """Build a mode's rows; what a row does not say is as in the one that it refines."""
-    lengths = sorted({above for _, above in costs if above is not None})
-    rows: list[Row] = []
-    for above in (None, *lengths):
-        rates = {**costs[None, None], **tools}
-        for key in ((None, above), (mode, None), (mode, above)):
-            rates |= costs.get(key, {})
-        row = Row(above_tokens=above, **rates)  # type: ignore[arg-type]  # all are rates
-        rows.append(row)
+    """Build a mode's rows; what a row does not say is as in the one that it refines.
+
+    A length that has costs in the standard tier and none in this one has no price in it.
+    """
+    rows = [Row(**_merge_rates(costs, mode, None, tools))]  # type: ignore[arg-type]  # all are rates
+    for above in sorted({above for _, above in costs if above is not None}):
+        if (mode, above) in costs:
+            rates = _merge_rates(costs, mode, above, tools)
+            rows.append(Row(above_tokens=above, **rates))  # type: ignore[arg-type]  # likewise
+        elif (None, above) in costs:
+            rows.append(Row(above_tokens=above))
     return tuple(rows)
+
+
+def _merge_rates(
+    costs: Costs, mode: str | None, above: int | None, tools: Mapping[str, float]
+) -> dict[str, float]:
+    rates = dict(tools)
+    for key in ((None, None), (None, above), (mode, None), (mode, above)):
+        rates |= costs.get(key, {})
+    return rates
 
 
 def _read_tools(name: str, entry: Mapping[str, Any], path: Path) -> dict[str, float]:
