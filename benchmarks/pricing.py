@@ -52,6 +52,7 @@ USAGES: Final = {
         "cache_read_tokens": 8_000,
         "cache_write_tokens": 1_000,
     },
+    "web searches": {"input_tokens": 1_200, "output_tokens": 50, "web_searches": 3},
 }
 
 OURS: Final = """

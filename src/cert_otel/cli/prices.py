@@ -38,6 +38,7 @@ _MINUTE_S: Final = 60
 @app.default
 def prices(
     model: str | None = None,
+    /,
     *,
     at: str | None = None,
     provider: str | None = None,
@@ -77,6 +78,7 @@ def prices(
 @app.command
 def update(
     file: Path,
+    /,
     *,
     format: Annotated[Format, Parameter(negative=())] = "table",  # noqa: A002 - the option's name
 ) -> int:
@@ -92,11 +94,11 @@ def update(
         file: The newer table.
         format: Lines, or JSON for machines.
     """
-    get_valid_variables()
+    settings = get_valid_variables()
     new = read_new_table(file)
     old = table_info()
     changes = compare_tables(decode_all(get_table(), old.path), decode_all(new.table, file))
-    path = choose_table_path()
+    path = choose_table_path(settings)
     install_table(new.content, path)
     forget()
     if format == "json":

@@ -25,11 +25,10 @@ _NEWER_VERSION: Final = "update cert-otel, or install the table again with `cert
 _log: Final = logging.getLogger(__name__)
 
 
-def choose_table_path() -> Path:
+def choose_table_path(settings: config.Config) -> Path:
     """Return where the user's table is, or would be: `CERT_OTEL_PRICES_TABLE` or its default."""
-    chosen = config.get_config().prices_table
-    if chosen is not None:
-        return Path(chosen)
+    if settings.prices_table is not None:
+        return Path(settings.prices_table)
     data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
     return Path(data).expanduser() / "cert-otel" / "prices.json"
 
@@ -66,8 +65,9 @@ def _get_source() -> tuple[Table, Path]:
 
     A table that the settings name is used whatever its date: who pins prices means it.
     """
-    path = choose_table_path()
-    pinned = config.get_config().prices_table is not None
+    settings = config.get_config()
+    path = choose_table_path(settings)
+    pinned = settings.prices_table is not None
     shipped = read_table(SHIPPED)
     try:
         if not pinned and not path.exists():
@@ -129,7 +129,7 @@ def check_files(settings: config.Config) -> None:
     """
     if settings.prices is not None:
         _read_overrides(settings.prices)
-    path = choose_table_path()
+    path = choose_table_path(settings)
     if settings.prices_table is not None or path.exists():
         table = read_table(path)
         for provider in table.providers:
