@@ -100,7 +100,7 @@ class TestConsole:
         """A folder with the files that the examples name."""
         monkeypatch.chdir(tmp_path)
         monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "share"))
-        rates = {"input": 1, "outptu": 2}
+        rates = {"input": 1, "outputs": 2}
         contract = {"providers": {"openai": {"gpt-4o": rates}}}
         (tmp_path / "contract.json").write_text(json.dumps(contract))
         (tmp_path / "data.json").write_text(json.dumps(list(self.make_data())))

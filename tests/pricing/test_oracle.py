@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache, lru_cache
 from itertools import product
 from math import isclose
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import pytest
@@ -43,6 +44,7 @@ DIFFERENCES: Final = {
 }
 """Every intended difference, and its reason. One that does not occur any more fails."""
 
+DOCS: Final = Path(__file__).parents[2] / "docs" / "pricing.md"
 PROVIDERS: Final = {provider.id: provider for provider in source_providers}
 KINDS: Final = {
     "cache_read_audio_tokens": "cache_audio_read_tokens",
@@ -385,8 +387,11 @@ class TestPrices:
         assert {find_difference(case) for case in list_cases(provider)} <= {None, *DIFFERENCES}
 
     def test_how_many(self) -> None:
-        """More than 300,000 questions are put to both."""
-        assert sum(1 for provider in PROVIDERS for _ in list_cases(provider)) > 300_000
+        """As many questions are put to both as docs/pricing.md says: more than 300,000."""
+        count = sum(1 for provider in PROVIDERS for _ in list_cases(provider))
+
+        assert count > 300_000
+        assert f"{count:,} combinations" in DOCS.read_text(encoding="utf-8")
 
     @pytest.mark.parametrize("difference", DIFFERENCES)
     def test_differences(self, difference: str) -> None:

@@ -207,7 +207,7 @@ class TestHosts:
 
 
 MISTAKES: Final = {
-    "openai gpt-4o: outptu: is no field; did you mean output?": {"input": 1, "outptu": 2},
+    "openai gpt-4o: outputs: is no field; did you mean output?": {"input": 1, "outputs": 2},
     "openai gpt-4o: cost: is no field; known are above_tokens": {"input": 1, "cost": 2},
     "openai gpt-4o: input: Expected `float` >= 0.0": {"input": -1},
     "openai gpt-4o: output: Expected `float | null`, got `str`": {"input": 1, "output": "2"},
@@ -222,6 +222,7 @@ UNUSABLE: Final = {
     "is neither": "[]",
     "nor LiteLLM's model_prices_and_context_window.json": '{"a": 1}',
     "providers: Expected `object`, got `array`": '{"providers": []}',
+    "http://localhost: is no price list": '{"providers": {"http://localhost": {}}}',
     "unknown field `version`": '{"providers": {}, "version": 1}',
 }
 
@@ -246,6 +247,13 @@ class TestMistakes:
         with pytest.raises(InputError) as raised:
             read_overrides(path)
         assert message in str(raised.value)
+
+    def test_is_no_text(self, path: Path) -> None:
+        """Bytes of something else are no JSON."""
+        path.write_bytes(b'"\xff"')
+
+        with pytest.raises(InputError, match="is no JSON"):
+            read_overrides(path)
 
     def test_is_not_there(self, path: Path) -> None:
         """A file that is not there is an error for commands."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+from contextlib import suppress
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Final
@@ -17,7 +18,7 @@ import msgspec
 
 from cert_otel import config
 from cert_otel.errors import InputError
-from cert_otel.pricing._table import NO_OVERRIDES, Overrides, Provider, Table
+from cert_otel.pricing._table import NO_OVERRIDES, UNDECODABLE, Overrides, Provider, Table
 
 SHIPPED: Final = Path(__file__).with_name("data") / "prices.json"
 _NEWER_VERSION: Final = "update cert-otel, or install the table again with `cert prices update`"
@@ -29,8 +30,18 @@ def choose_table_path(settings: config.Config) -> Path:
     """Return where the user's table is, or would be: `CERT_OTEL_PRICES_TABLE` or its default."""
     if settings.prices_table is not None:
         return Path(settings.prices_table)
-    data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
-    return Path(data).expanduser() / "cert-otel" / "prices.json"
+    data = os.environ.get("XDG_DATA_HOME")
+    folder = Path(data) if data else Path("~/.local/share")
+    with suppress(RuntimeError):  # a user without a home has no table there
+        folder = folder.expanduser()
+    return folder / "cert-otel" / "prices.json"
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # below a folder that is another's
+        return False
 
 
 def read_table(path: Path) -> Table:
@@ -43,7 +54,7 @@ def read_table(path: Path) -> Table:
         return msgspec.json.decode(path.read_bytes(), type=Table)
     except OSError as error:
         raise InputError(path, error.strerror or str(error)) from None
-    except msgspec.MsgspecError as error:
+    except UNDECODABLE as error:
         raise InputError(path, f"is no price table: {error}; {_NEWER_VERSION}") from None
 
 
@@ -55,7 +66,7 @@ def decode_provider(table: Table, provider: str, path: Path) -> Provider:
     """
     try:
         return msgspec.json.decode(table.providers[provider], type=Provider)
-    except msgspec.MsgspecError as error:
+    except UNDECODABLE as error:
         raise InputError(path, f"{provider}: {error}; {_NEWER_VERSION}") from None
 
 
@@ -70,10 +81,10 @@ def _get_source() -> tuple[Table, Path]:
     pinned = settings.prices_table is not None
     shipped = read_table(SHIPPED)
     try:
-        if not pinned and not path.exists():
+        if not pinned and not _is_there(path):
             return shipped, SHIPPED
         table = read_table(path)
-    except (InputError, OSError, RuntimeError) as error:
+    except InputError as error:
         _log.warning("cert-otel prices: %s; the table of this version is used", error)
         return shipped, SHIPPED
     return (table, path) if pinned or table.date >= shipped.date else (shipped, SHIPPED)
@@ -130,7 +141,7 @@ def check_files(settings: config.Config) -> None:
     if settings.prices is not None:
         _read_overrides(settings.prices)
     path = choose_table_path(settings)
-    if settings.prices_table is not None or path.exists():
+    if settings.prices_table is not None or _is_there(path):
         table = read_table(path)
         for provider in table.providers:
             decode_provider(table, provider, path)

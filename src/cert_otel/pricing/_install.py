@@ -16,7 +16,7 @@ from cert_otel.errors import InputError
 from cert_otel.pricing._files import decode_provider
 from cert_otel.pricing._genai_prices import compile_source
 from cert_otel.pricing._litellm import is_litellm, read_litellm
-from cert_otel.pricing._table import RATES, Row, Table
+from cert_otel.pricing._table import RATES, UNDECODABLE, Row, Table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -99,7 +99,7 @@ def read_new_table(path: Path) -> NewTable:
         content = msgspec.json.decode(text)
     except OSError as error:
         raise InputError(path, error.strerror or str(error)) from None
-    except msgspec.MsgspecError as error:
+    except UNDECODABLE as error:
         raise InputError(path, f"is no JSON: {error}") from None
     if isinstance(content, list):
         return _from_genai_prices(text, path, day)
@@ -115,7 +115,7 @@ def read_new_table(path: Path) -> NewTable:
 def _from_genai_prices(text: bytes, path: Path, day: date) -> NewTable:
     try:
         providers, undecided = compile_source(text)
-    except (msgspec.MsgspecError, ValueError, IndexError) as error:
+    except (*UNDECODABLE, ValueError, IndexError) as error:
         raise InputError(path, f"{_FORMS}: {error}") from None
     rendered = render_table(providers, source="genai-prices", day=day, generated=_MARK)
     return _check(rendered, path, tuple(sorted(undecided)))
@@ -125,7 +125,7 @@ def _check(content: bytes, path: Path, left_out: tuple[str, ...]) -> NewTable:
     """Decode all of a table, so that none is installed that cannot be read."""
     try:
         table = msgspec.json.decode(content, type=Table)
-    except msgspec.MsgspecError as error:
+    except UNDECODABLE as error:
         raise InputError(path, f"{_FORMS}: {error}") from None
     if not sum(len(provider.models) for provider in decode_all(table, path).values()):
         raise InputError(path, "has no model with a price")

@@ -16,7 +16,16 @@ import msgspec
 
 from cert_otel.errors import InputError
 from cert_otel.pricing._litellm import is_litellm, read_litellm
-from cert_otel.pricing._table import STANDARD, Match, Model, Overrides, Provider, Row, name_tier
+from cert_otel.pricing._table import (
+    STANDARD,
+    UNDECODABLE,
+    Match,
+    Model,
+    Overrides,
+    Provider,
+    Row,
+    name_tier,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,7 +64,7 @@ def read_overrides(path: Path) -> Overrides:
 def _read_providers(text: bytes, path: Path) -> dict[str, Provider]:
     try:
         content = msgspec.json.decode(text)
-    except msgspec.MsgspecError as error:
+    except UNDECODABLE as error:
         raise InputError(path, f"is no JSON: {error}") from None
     if not isinstance(content, dict):
         raise InputError(path, _FORMS)
@@ -69,8 +78,11 @@ def _read_providers(text: bytes, path: Path) -> dict[str, Provider]:
 def _read_own(text: bytes, path: Path) -> dict[str, Provider]:
     try:
         file = msgspec.json.decode(text, type=_OwnFile)
-    except msgspec.MsgspecError as error:
+    except UNDECODABLE as error:
         raise InputError(path, _describe(error)) from None
+    for provider in file.providers:
+        if "/" in provider:
+            raise InputError(path, f"{provider}: is no price list; a host is HOST or HOST:PORT")
     return {
         provider.lower(): Provider(
             models=tuple(

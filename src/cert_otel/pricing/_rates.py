@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from msgspec import structs
 
-from cert_otel.pricing._usage import TOOLS, is_consistent, make_consistent
+from cert_otel.pricing._usage import is_consistent, make_consistent
 from cert_otel.records import Cost
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Rates(NamedTuple):
     extras: Extras | None
     """`None` when audio, image, video and reasoning tokens have no rates of their own."""
     tools: tuple[float | None, ...]
-    """Fees for one use of each of `TOOLS`; `None` where the table has none."""
+    """Fees for a thousand web searches, file searches and code executions; `None` for no fee."""
     fee: bool
 
 
@@ -80,7 +80,6 @@ def resolve_rates(row: Row, origin: Origin) -> Rates | None:
         return None
     cache_write = _first(row.cache_write, row.input)
     extras = _resolve_extras(row, row.input)
-    per_thousand = (row.web_searches, row.file_searches, row.code_executions)
     return Rates(
         origin=origin,
         currency=row.currency,
@@ -90,7 +89,7 @@ def resolve_rates(row: Row, origin: Origin) -> Rates | None:
         cache_write_1h=_first(row.cache_write_1h, cache_write),
         output=row.output,
         extras=extras if any(extras) else None,
-        tools=tuple(None if rate is None else rate / _THOUSAND for rate in per_thousand),
+        tools=(row.web_searches, row.file_searches, row.code_executions),
         fee=row.fee,
     )
 
@@ -258,17 +257,26 @@ def _add(cost: float | None, extra: float) -> float | None:
 
 def _add_tools(cost: Cost, usage: Usage, rates: Rates) -> Cost:
     fee: float | None = None
-    unknown = False
-    for name, rate in zip(TOOLS, rates.tools, strict=True):
-        count = getattr(usage, name)
-        if count is not None and rate is not None:
-            fee = (fee or 0.0) + count * rate
-        unknown |= bool(count) and rate is None
-    return structs.replace(
-        cost,
+    partial = cost.partial
+    counts = (usage.web_searches, usage.file_searches, usage.code_executions)
+    for count, rate in zip(counts, rates.tools, strict=True):
+        if count is None:
+            continue
+        if rate is not None:
+            fee = (fee or 0.0) + max(count, 0) * rate / _THOUSAND
+        if count < 0 or (count and rate is None):
+            partial = True
+    return Cost(  # written out: replace() takes three times as long
         amount=cost.amount + (fee or 0.0),
+        currency=cost.currency,
+        input=cost.input,
+        output=cost.output,
+        cache_read=cost.cache_read,
+        cache_write=cost.cache_write,
         tools=fee,
-        partial=cost.partial or unknown,
+        source=cost.source,
+        pricing_version=cost.pricing_version,
+        partial=partial,
     )
 
 

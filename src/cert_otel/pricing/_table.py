@@ -17,6 +17,9 @@ STANDARD: Final = "standard"
 _STANDARD_TIERS: Final = frozenset({"", "auto", "default", "on_demand", "standard_only"})
 """What providers call their standard tier. Any other name is that of a mode of the table."""
 
+UNDECODABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What decoding raises for what is no JSON, or not of the form."""
+
 Rate = Annotated[float, msgspec.Meta(ge=0)]
 
 

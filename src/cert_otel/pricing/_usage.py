@@ -1,4 +1,4 @@
-"""Whether reported counts can be true, and the nearest counts that can.
+"""Whether reported token counts can be true, and the nearest counts that can.
 
 SDKs and gateways do report more cached tokens than input tokens. Such a call is priced from
 counts that are cut to fit, and marked partial.
@@ -24,12 +24,8 @@ _RARE: Final = (
     "output_video_tokens",
     "cache_read_audio_tokens",
     "cache_read_image_tokens",
-    "web_searches",
-    "file_searches",
-    "code_executions",
 )
 _read_rare: Final = attrgetter(*_RARE)
-TOOLS: Final = ("web_searches", "file_searches", "code_executions")
 
 
 def is_consistent(usage: Usage) -> bool:
@@ -78,8 +74,7 @@ def _are_rare_consistent(usage: Usage, *, prompt: int, output: int, read: int, w
 
 def make_consistent(usage: Usage) -> Usage:
     """Cut each part to what is left of its whole; a missing whole is the sum of its parts."""
-    tools = {name: _cut(getattr(usage, name), None) for name in TOOLS}
-    return structs.replace(_cut_output(_cut_input(usage)), **tools)
+    return _cut_output(_cut_input(usage))
 
 
 def _cut_input(usage: Usage) -> Usage:
