@@ -366,6 +366,23 @@ class TestModels:
 
         assert not wrong
 
+    @pytest.mark.parametrize(
+        ("provider", "name", "model"),
+        [
+            ("aws", "arn:aws:bedrock:us-east-1::foundation-model/{}", "amazon.nova-pro-v1:0"),
+            ("google", "models/{}", "gemini-2.5-pro"),
+            ("google", "publishers/google/models/{}", "gemini-2.5-pro"),
+            ("openai", "openai/{}", "gpt-4o"),
+        ],
+    )
+    def test_more_names(self, provider: str, name: str, model: str) -> None:
+        """Names that the oracle does not know mean the model that they contain."""
+        if provider != "aws":
+            with pytest.raises(LookupError):
+                get_snapshot().find_provider_model(name.format(model), None, provider, None)
+
+        assert find_model(provider, name.format(model)) == find_model(provider, model)
+
     def test_fallback(self) -> None:
         """A provider that resells models has the prices of those that it resells."""
         assert find_model("azure", "gpt-4o") == ("openai", "gpt-4o")

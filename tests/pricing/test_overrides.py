@@ -7,6 +7,7 @@ import logging
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+import httpx2
 import openai
 import pytest
 
@@ -16,6 +17,8 @@ from cert_otel.errors import InputError
 from cert_otel.pricing import check_files, find_price_id, price_call, price_record
 from cert_otel.pricing._overrides import read_overrides
 from cert_otel.records import Record, Tokens, Usage
+from cert_otel.testing import SpanCapture
+from cert_otel_instrumentations.openai import OpenAIInstrumentor
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -167,6 +170,31 @@ class TestHosts:
 
         assert target.price_id == price_id
         assert target.provider == "openai"
+
+    def test_a_call(self, path: Path) -> None:
+        """A call of the SDK to such a host is a span with that cost."""
+        use(path, self.FILE)
+        reply = {
+            "id": "x",
+            "object": "chat.completion",
+            "model": "qwen",
+            "choices": [],
+            "usage": {"prompt_tokens": 1_000_000, "completion_tokens": 0},
+        }
+        transport = httpx2.MockTransport(lambda _: httpx2.Response(200, json=reply))
+        instrumentor = OpenAIInstrumentor()
+        with SpanCapture() as spans:
+            instrumentor.instrument(skip_dep_check=True, tracer_provider=spans.tracer_provider)
+            openai.OpenAI(
+                api_key="test",
+                base_url="http://localhost:8000/v1",
+                http_client=httpx2.Client(transport=transport),
+            ).chat.completions.create(model="qwen", messages=[{"role": "user", "content": "Hi"}])
+            instrumentor.uninstrument()
+            [span] = spans.spans()
+
+        assert span["attributes"][semconv.COST_AMOUNT] == 1.0
+        assert span["attributes"][semconv.COST_SOURCE] == "override"
 
     def test_no_file(self) -> None:
         """Without the file the same host has no price."""

@@ -12,6 +12,7 @@ from cert_otel.pricing import (
     AZURE,
     BEDROCK,
     UNKNOWN_SERVER_PROVIDER,
+    VERTEX,
     find_host_prices,
     find_server,
 )
@@ -36,6 +37,10 @@ _CLASSES: Final = {
     "BaseAzureClient": AZURE,
     "BedrockOpenAI": BEDROCK,
     "AsyncBedrockOpenAI": BEDROCK,
+    "AnthropicBedrock": BEDROCK,
+    "AsyncAnthropicBedrock": BEDROCK,
+    "AnthropicVertex": VERTEX,
+    "AsyncAnthropicVertex": VERTEX,
 }
 _DEFAULT_PORTS: Final = {"https": 443, "http": 80}
 

@@ -11,13 +11,20 @@ from cert_otel.pricing._call import price_call
 from cert_otel.pricing._files import check_files
 from cert_otel.pricing._find import ModelRef, TableInfo, find_model, table_info
 from cert_otel.pricing._price_lists import find_host_prices, find_price_id
-from cert_otel.pricing._providers import AZURE, BEDROCK, UNKNOWN_SERVER_PROVIDER, find_server
+from cert_otel.pricing._providers import (
+    AZURE,
+    BEDROCK,
+    UNKNOWN_SERVER_PROVIDER,
+    VERTEX,
+    find_server,
+)
 from cert_otel.pricing._records import price_record
 
 __all__ = [
     "AZURE",
     "BEDROCK",
     "UNKNOWN_SERVER_PROVIDER",
+    "VERTEX",
     "ModelRef",
     "TableInfo",
     "check_files",

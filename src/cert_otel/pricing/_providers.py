@@ -25,6 +25,7 @@ class Server(NamedTuple):
 AZURE_PRICE_ID: Final = "azure"
 AZURE: Final = Server("azure.ai.openai", AZURE_PRICE_ID)
 BEDROCK: Final = Server("aws.bedrock", "aws")
+VERTEX: Final = Server("gcp.vertex_ai", "google")
 UNKNOWN_SERVER_PROVIDER: Final = "openai"
 """What the conventions call a server of unknown brand that speaks this protocol."""
 
@@ -36,7 +37,7 @@ _HOSTS: Final = (
     (".models.ai.azure.com", Server("azure.ai.inference", AZURE_PRICE_ID)),
     (".api.openai.com", Server("openai", "openai")),
     (".api.anthropic.com", Server("anthropic", "anthropic")),
-    ("aiplatform.googleapis.com", Server("gcp.vertex_ai", "google")),
+    ("aiplatform.googleapis.com", VERTEX),
     (".generativelanguage.googleapis.com", Server("gcp.gemini", "google")),
     (".api.groq.com", Server("groq", "groq")),
     (".api.mistral.ai", Server("mistral_ai", "mistral")),
