@@ -213,7 +213,7 @@ class TestOwnPrices:
     def test_unusable(
         self, path: Path, command: list[str], capsys: pytest.CaptureFixture[str]
     ) -> None:
-        """A file that cannot be used is an error of every command."""
+        """A file that cannot be used is an error of the commands that price or read prices."""
         path.write_text('{"providers": {"openai": {"gpt-4o": {"input": "1"}}}}')
 
         assert main(command) == 2
@@ -292,7 +292,7 @@ class TestUpdate:
     def test_repairs(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        """A table that cannot be used is an error of every other command, and replaced by this."""
+        """A table that cannot be used is an error of the others, and replaced by this."""
         path = tmp_path / "broken.json"
         path.write_text("{")
         monkeypatch.setenv("CERT_OTEL_PRICES_TABLE", str(path))

@@ -165,6 +165,15 @@ class TestUndecided:
         """A price that is neither compiled nor left out; an unknown, compound, hourly condition."""
         assert list(list_undecided(model)) == [named]
 
+    @pytest.mark.parametrize(
+        "constraint",
+        [{}, {"phase_of_moon": "full"}, {"start_time": "01:00:00+02:00", "end_time": "02:00:00Z"}],
+    )
+    def test_constraint(self, constraint: dict[str, Any]) -> None:
+        """A price that holds under an unknown condition would hold always: it is refused."""
+        with pytest.raises((ValueError, msgspec.ValidationError)):
+            make([{"prices": {"input_mtok": 1}, "constraint": constraint}])
+
     def test_the_script_stops(self, script: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
         """A table that ships has nothing in it on which nobody decided."""
         model = {"id": "m", "match": {"equals": "m"}, "prices": {"smell_mtok": 1}}

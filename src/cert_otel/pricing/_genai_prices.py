@@ -82,8 +82,8 @@ class Tiered(msgspec.Struct, frozen=True):
     tiers: tuple[Tier, ...]
 
 
-class Constraint(msgspec.Struct, frozen=True):
-    """From a day on, or between two times of every day."""
+class Constraint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """From a day on, or between two times of every day. Any other kind is refused."""
 
     start_date: date | None = None
     start_time: time | None = None
@@ -94,7 +94,7 @@ class Constraint(msgspec.Struct, frozen=True):
         if self.start_date is not None:
             return moment.date() >= self.start_date
         if self.start_time is None or self.end_time is None:
-            return True
+            raise ValueError(f"a constraint of unknown kind: {self}")
         start, end, now = _second_of(self.start_time), _second_of(self.end_time), _seconds(moment)
         return start <= now < end if start <= end else now >= start or now < end
 
@@ -165,7 +165,7 @@ def compile_source(content: bytes) -> Compiled:
 
     Raises:
         msgspec.MsgspecError: It is no such list.
-        ValueError: A model's rule is of a form that this module does not know.
+        ValueError: A model's rule or constraint is of a form that this module does not know.
     """
     source = msgspec.json.decode(content, type=tuple[SourceProvider, ...])
     models = chain.from_iterable(provider.models for provider in source)

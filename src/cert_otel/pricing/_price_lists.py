@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -50,6 +51,7 @@ def find_price_id(
     return named
 
 
+@lru_cache(maxsize=256)
 def _split_address(address: str) -> tuple[str, int | None, str]:
     try:
         parts = urlsplit(address if "://" in address else f"//{address}")

@@ -133,7 +133,7 @@ _NAMES: Final = {
     "github.copilot": "github-copilot",
     "meta": "meta",
     "elevenlabs": "elevenlabs",
-    # Protocols and platforms that name nobody's prices.
+    # Protocols, platforms and frameworks that name nobody's prices.
     "openai.compatible": None,
     "openai.like": None,
     "openailike": None,
@@ -141,10 +141,14 @@ _NAMES: Final = {
     "aws.sagemaker": None,
     "amazon.sagemaker": None,
     "google.palm": None,
+    "google.adk": None,
+    "openai.agents": None,
+    "claude.agent.sdk": None,
 }
 """Folded names, or beginnings of names, of telemetry: see `_fold`."""
 
 
+@lru_cache(maxsize=256)
 def find_server(host: str, path: str = "") -> Server | None:
     """Say who answers at a host.
 
