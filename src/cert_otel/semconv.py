@@ -216,6 +216,8 @@ class FormerGenAI:
     COMPLETION: Final = "gen_ai.completion"
     FUNCTIONS: Final = "llm.request.functions"
     FINISH_REASON: Final = "gen_ai.response.finish_reason"
+    STOP_REASON: Final = "anthropic.message.stop_reason"
+    """What Anthropic's own SDK has for it."""
     REASONING_TOKENS: Final = "gen_ai.usage.reasoning_tokens"
     CACHE_READ_TOKENS: Final = "gen_ai.usage.cache_read_input_tokens"
     CACHE_CREATION_TOKENS: Final = "gen_ai.usage.cache_creation_input_tokens"

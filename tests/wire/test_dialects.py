@@ -167,6 +167,13 @@ class TestGenAI:
         assert (record.status, record.error_type) == ("error", "TimeoutError")
         assert "secret" not in encode_line(record).decode()
 
+    @pytest.mark.parametrize(
+        "name", ["gen_ai.response.finish_reason", "anthropic.message.stop_reason"]
+    )
+    def test_one_finish_reason(self, name: str) -> None:
+        """A reason that is no list becomes one."""
+        assert read({"gen_ai.operation.name": "chat", name: "stop"}).finish_reasons == ["stop"]
+
     def test_tool_calls_that_are_flattened(self) -> None:
         """Their arguments are structured."""
         record = read(
