@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types layers unit bench test-peers test-sdks clean
+.PHONY: help setup demo test lint types layers unit bench torture test-peers test-sdks check-prices clean
 
 help:  ## Show what can be made.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -44,13 +44,25 @@ bench: $(STAMP)  ## Print every figure that docs/performance.md claims (about 20
 	$(BIN)/python benchmarks/pricing.py
 	$(BIN)/python benchmarks/jsonl.py
 	$(BIN)/python benchmarks/costs.py
+	$(BIN)/python benchmarks/wire.py
 	$(BIN)/python benchmarks/overhead.py
+
+torture: $(STAMP)  ## 100,000 damaged payloads to the readers of other formats: none may be fatal.
+	cd tests/wire && ../../$(BIN)/python wire_mutations.py 100000 $${SEED:-0}
 
 test-peers: $(STAMP)  ## Other vendors' instrumentors installed beside ours (own environment).
 	$(BIN)/python scripts/test_peers.py
+	$(BIN)/python scripts/make_golden.py --check
 
 test-sdks: $(STAMP)  ## The transparency tests with the oldest to the newest openai (own environments).
 	$(BIN)/python scripts/test_sdks.py
+
+.PHONY: golden
+golden: $(STAMP)  ## Record again what other vendors' instrumentors emit (own environments).
+	$(BIN)/python scripts/make_golden.py
+
+check-prices: $(STAMP)  ## The price table against LiteLLM's, from its wheel (second opinion).
+	$(BIN)/python scripts/check_litellm.py
 
 clean:  ## Remove what make made.
 	rm -rf build $(VENV) .venv-* .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

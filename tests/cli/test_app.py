@@ -22,10 +22,10 @@ class TestHelp:
         assert main(["--help"]) == 0
 
         shown = capsys.readouterr().out
-        for command in ("costs", "doctor", "version"):
+        for command in ("costs", "doctor", "prices", "version"):
             assert command in shown
 
-    @pytest.mark.parametrize("command", ["costs", "doctor", "version"])
+    @pytest.mark.parametrize("command", ["costs", "doctor", "prices", "version"])
     def test_has_an_example(self, command: str, capsys: pytest.CaptureFixture[str]) -> None:
         """`cert COMMAND --help` contains a call that can be copied."""
         assert main([command, "--help"]) == 0

@@ -200,7 +200,7 @@ class TestUnusableFiles:
             (b"# Notes\n\nText\n", "holds no records: line 1 is not JSON"),
             (
                 b'{"resourceSpans": []}\n',
-                "holds no records: line 1 is not a record: Object missing",
+                "holds no records: its OTLP tells of no model call",
             ),
             (b"\n[1]\n", "holds no records: line 2 is not a JSON object"),
             (encode_line(judge(1)), "only evaluations"),
@@ -315,6 +315,7 @@ class TestLines:
         """A time without a zone is UTC; one of another zone is brought to it."""
         record = decode_line(b'{"kind":"tool","timestamp":"%s"}' % written.encode())
 
+        assert isinstance(record, Record)
         assert record.timestamp == START
         assert record.timestamp.tzinfo is UTC
 
