@@ -6,6 +6,7 @@ read, or refused with a ValueError; and what was read survives its own line and 
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 import sys
@@ -121,9 +122,9 @@ def damage_shape(chance: random.Random, line: bytes) -> bytes:
         elif how == 1:
             del node[key]
         elif how == 2 and isinstance(node, list):
-            node.append(node[key])
+            node.append(copy.deepcopy(node[key]))
         else:
-            node[key] = chance.choice(JUNK)
+            node[key] = copy.deepcopy(chance.choice(JUNK))
     return json.dumps(document).encode()
 
 

@@ -41,14 +41,7 @@ def set_content(
     Returns:
         The metadata that the application gave.
     """
-    found: dict[str, Any] = {}
-    for name, value in attributes.items():
-        decoder = _DECODERS.get(name)
-        if decoder is not None and value is not None:
-            try:
-                found[name] = decode_json(value, decoder) or None
-            except UNREADABLE:
-                unreadable.append(name)
+    found = _decode(attributes, unreadable)
     if found:
         _set_messages(fields, found)
     kind = fields["kind"]
@@ -60,6 +53,18 @@ def set_content(
         documents = found.get(semconv.RETRIEVAL_DOCUMENTS)
         fields["context"] = fields.get("context") or _context_from_documents(documents or [])
     return found.get(semconv.METADATA) or {}
+
+
+def _decode(attributes: Attributes, unreadable: list[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in attributes.items():
+        decoder = _DECODERS.get(name)
+        if decoder is not None and value is not None:
+            try:
+                found[name] = decode_json(value, decoder) or None
+            except UNREADABLE:
+                unreadable.append(name)
+    return found
 
 
 def _set_messages(fields: dict[str, Any], found: Mapping[str, Any]) -> None:

@@ -88,13 +88,9 @@ def read(span: Span) -> None:
     elif kind == "retrieval":
         _read_retrieval(attributes, given)
     elif kind == "tool":
-        fill(attributes, semconv.TOOL_CALL_ARGUMENTS, given)
+        parameters = attributes.pop(OpenInference.TOOL_PARAMETERS, None)
+        fill(attributes, semconv.TOOL_CALL_ARGUMENTS, given or parameters)
         fill(attributes, semconv.TOOL_CALL_RESULT, result)
-        fill(
-            attributes,
-            semconv.TOOL_CALL_ARGUMENTS,
-            attributes.pop(OpenInference.TOOL_PARAMETERS, None),
-        )
     _read_data(attributes, kind, given, result)
     fill(attributes, semconv.OPERATION_NAME, _OPERATIONS.get(kind))
 
