@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +15,8 @@ from cert_otel.records import Usage
 from cert_otel.testing import MetricCapture
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.capture.conftest import Bench
 
     from cert_otel.capture import Call
@@ -33,6 +36,7 @@ FULL = Usage(
     cache_write_tokens=2,
     reasoning_tokens=1,
 )
+EUROS = {"currency": "EUR", "providers": {"openai": {"gpt-4o": {"input": 1}}}}
 OLD = {
     ("gen_ai.client.operation.duration", "s"),
     ("gen_ai.client.token.usage", "{token}"),
@@ -201,6 +205,37 @@ class TestCost:
         point = bench.point("cert.gen_ai.client.unpriced")
         assert (point["value"], point["unit"]) == (2, "{call}")
         assert point["attributes"]["gen_ai.request.model"] == "no-such-model"
+
+    def test_another_currency_is_not_added(self, bench: Bench, tmp_path: Path) -> None:
+        """The counter is in USD; a call priced in euros is neither in it nor unpriced."""
+        prices = tmp_path / "prices.json"
+        prices.write_text(json.dumps(EUROS))
+        config.configure(prices=str(prices))
+
+        def fill(call: Call) -> None:
+            call.usage = Usage(input_tokens=1_000_000)
+
+        bench.begin(model="gpt-4o").succeed(fill)
+
+        assert bench.attributes["cert.cost.currency"] == "EUR"
+        assert {name for name, _ in named(bench)}.isdisjoint(
+            {"cert.gen_ai.client.cost", "cert.gen_ai.client.unpriced"}
+        )
+
+    def test_attribute_sets_are_bounded(self, bench: Bench) -> None:
+        """Beyond 2,000 sets, the SDK's own limit, amounts go into one that says so."""
+        instruments = bench.telemetry.instruments
+        assert instruments is not None
+        for number in range(2_010):
+            instruments.record_cost(1.0, {"model": number})
+
+        sums = {
+            tuple(point["attributes"].items()): point["value"]
+            for point in bench.metrics.points()
+            if point["name"] == "cert.gen_ai.client.cost"
+        }
+        assert sums[(("otel.metric.overflow", True),)] == 10
+        assert sum(sums.values()) == 2_010
 
     def test_no_usage_is_not_unpriced(self, bench: Bench) -> None:
         """A call that used nothing, as far as anybody said, lacks no price."""

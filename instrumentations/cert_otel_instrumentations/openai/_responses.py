@@ -24,7 +24,7 @@ from cert_otel_instrumentations.openai._parameters import (
     read_identity,
     read_parameters,
 )
-from cert_otel_instrumentations.openai._usage import read_billing
+from cert_otel_instrumentations.openai._usage import count_tools, read_billing
 
 if TYPE_CHECKING:
     from cert_otel.capture import Call, Message, Part
@@ -71,6 +71,8 @@ class ResponsesEndpoint:
         read_identity(call, fields_of(reply))
         read_billing(call, get(reply, "usage"))
         items = get_list(reply, "output")
+        if call.usage is not None and items:
+            call.usage = count_tools(call.usage, items)
         self._read_status(call, reply, items)
         call.logprobs = [value for item in items for value in _item_logprobs(item)]
         if call.captures_content:

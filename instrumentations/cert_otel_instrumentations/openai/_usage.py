@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from msgspec import structs
+
 from cert_otel.records import Usage
-from cert_otel_instrumentations.openai._fields import as_count, fields_of
+from cert_otel_instrumentations.openai._fields import as_count, fields_of, get, get_text
 
 if TYPE_CHECKING:
     from cert_otel.capture import Call
@@ -65,3 +67,25 @@ def _read_cost(usage: Any) -> float | None:
     if isinstance(cost, bool) or not isinstance(cost, (int, float)):
         return None
     return float(cost) if 0 <= cost < _MAX_COST else None
+
+
+def count_tools(usage: Usage, items: list[Any]) -> Usage:
+    """Add what the provider ran for the call, which it bills and does not count."""
+    searches = [item for item in items if get_text(item, "type") == "web_search_call"]
+    counts = {
+        # To open a page that was found, or to look for a word in it, is no search.
+        "web_searches": sum(
+            (get_text(get(item, "action"), "type") or "search") == "search" for item in searches
+        ),
+        "file_searches": sum(get_text(item, "type") == "file_search_call" for item in items),
+        # A container is billed, not each run in it.
+        "code_executions": len(
+            {
+                get_text(item, "container_id")
+                for item in items
+                if get_text(item, "type") == "code_interpreter_call"
+            }
+        ),
+    }
+    used = {name: count for name, count in counts.items() if count}
+    return structs.replace(usage, **used) if used else usage

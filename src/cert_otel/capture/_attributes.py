@@ -42,6 +42,10 @@ def _add_modalities(attributes: dict[str, Any], usage: Usage) -> None:
         attributes[semconv.USAGE_IMAGE_INPUT_TOKENS] = usage.input_image_tokens
     if usage.output_image_tokens is not None:
         attributes[semconv.USAGE_IMAGE_OUTPUT_TOKENS] = usage.output_image_tokens
+    if usage.cache_read_audio_tokens is not None:
+        attributes[semconv.USAGE_AUDIO_CACHE_READ_TOKENS] = usage.cache_read_audio_tokens
+    if usage.cache_read_image_tokens is not None:
+        attributes[semconv.USAGE_IMAGE_CACHE_READ_TOKENS] = usage.cache_read_image_tokens
 
 
 def add_cost(attributes: dict[str, Any], cost: Cost, aliases: tuple[str, ...]) -> None:

@@ -155,12 +155,13 @@ class Instruments:
             if count is not None:
                 counter.add(count, {**attributes, semconv.TOKEN_MODALITY: "unknown"})
 
-    def record_cost(self, amount: float | None, attributes: Mapping[str, str | int]) -> None:
-        """Add what a call cost, or count that it has no price."""
-        if amount is None:
-            self._unpriced.add(1, attributes)
-        else:
-            self._cost.add(amount, attributes)
+    def record_cost(self, amount_usd: float, attributes: Mapping[str, str | int]) -> None:
+        """Add what a call cost."""
+        self._cost.add(amount_usd, attributes)
+
+    def record_unpriced(self, attributes: Mapping[str, str | int]) -> None:
+        """Count a call that has usage and no price."""
+        self._unpriced.add(1, attributes)
 
     def record_perplexity(self, perplexity: float, attributes: Mapping[str, str | int]) -> None:
         """Record the perplexity of one completion."""

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from cert_otel.records import StreamOutcome
 
 _NS_PER_S: Final = 1e9
+_METRIC_CURRENCY: Final = "USD"
+"""The unit of the metric: amounts in another currency cannot be added to it."""
 
 
 def _start_attributes(call: Call) -> dict[str, Any]:
@@ -274,8 +276,11 @@ def _write_metrics(
         if call.usage is not None:
             instruments.record_usage(call.usage, attributes)
         _write_durations(call, instruments, attributes)
-    if call.ambient.cost_tracking and (call.usage is not None or cost is not None):
-        instruments.record_cost(None if cost is None else cost.amount, attributes)
+    if cost is not None:
+        if cost.currency == _METRIC_CURRENCY:  # prices of the user's own may be in another
+            instruments.record_cost(cost.amount, attributes)
+    elif call.ambient.cost_tracking and call.usage is not None:
+        instruments.record_unpriced(attributes)
     if stats is not None and (perplexity := stats.perplexity) is not None:
         instruments.record_perplexity(perplexity, attributes)
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from openai.types import CompletionUsage
 
+from cert_otel import semconv
 from cert_otel.records import Usage
-from cert_otel_instrumentations.openai._usage import read_usage
+from cert_otel_instrumentations.openai._usage import count_tools, read_usage
+
+if TYPE_CHECKING:
+    from tests.instrumentations.openai.conftest import Desk
 
 
 class TestReadUsage:
@@ -116,3 +121,44 @@ class TestReadUsage:
         }
 
         assert read_usage(usage) == Usage(input_tokens=5)
+
+
+class TestTools:
+    """What the provider ran for a response: it bills each, and counts none."""
+
+    def test_searches_are_charged(self, desk: Desk) -> None:
+        """Opening a page is no search."""
+        output: list[dict[str, Any]] = [
+            {"type": "web_search_call", "id": "1", "action": {"type": "search", "query": "a"}},
+            {"type": "web_search_call", "id": "2", "action": {"type": "search", "query": "b"}},
+            {"type": "web_search_call", "id": "3", "action": {"type": "open_page", "url": "c"}},
+            {"type": "file_search_call", "id": "4", "queries": ["d"]},
+        ]
+        fees = [self.ask(desk, output[:length]) for length in range(len(output) + 1)]
+
+        each = [after - before for before, after in pairwise(fees)]
+        assert each == pytest.approx([0.01, 0.01, 0, 0.0025], abs=1e-9)
+
+    def test_containers_are_counted(self) -> None:
+        """Two runs in one container are one."""
+        runs = [{"type": "code_interpreter_call", "container_id": name} for name in "xxy"]
+
+        assert count_tools(Usage(output_tokens=1), runs).code_executions == 2
+
+    @staticmethod
+    def ask(desk: Desk, output: list[dict[str, Any]]) -> float:
+        """Return what the tools of a reply cost."""
+        reply = {
+            "id": "resp_1",
+            "object": "response",
+            "model": "gpt-4o",
+            "status": "completed",
+            "output": output,
+            "usage": {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15},
+        }
+        desk.open(reply, base_url="https://api.openai.com/v1").responses.create(
+            model="gpt-4o", input="Hello"
+        )
+        attributes = desk.spans.spans()[-1]["attributes"]
+        fee: float = attributes.get(semconv.COST_TOOLS, 0.0)
+        return fee
