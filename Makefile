@@ -48,9 +48,14 @@ bench: $(STAMP)  ## Print every figure that docs/performance.md claims (about 20
 
 test-peers: $(STAMP)  ## Other vendors' instrumentors installed beside ours (own environment).
 	$(BIN)/python scripts/test_peers.py
+	$(BIN)/python scripts/make_golden.py --check
 
 test-sdks: $(STAMP)  ## The transparency tests with the oldest to the newest openai (own environments).
 	$(BIN)/python scripts/test_sdks.py
+
+.PHONY: golden
+golden: $(STAMP)  ## Record again what other vendors' instrumentors emit (own environments).
+	$(BIN)/python scripts/make_golden.py
 
 clean:  ## Remove what make made.
 	rm -rf build $(VENV) .venv-* .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

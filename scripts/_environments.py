@@ -30,17 +30,28 @@ def make_environment(name: str, requirements: Sequence[str]) -> Path:
     Returns:
         Its folder of programs.
     """
-    folder = ROOT / f".venv-{name}"
+    return make_python(
+        ROOT / f".venv-{name}", ["--editable", f"{ROOT}[analysis]", *requirements]
+    ).parent
+
+
+def make_python(folder: Path, requirements: Sequence[str]) -> Path:
+    """Make an environment in `folder` with `requirements` alone, unless it is there.
+
+    Returns:
+        Its interpreter.
+    """
+    python = folder / "bin" / "python"
     stamp = folder / ".requirements"
     wanted = "\n".join(requirements)
     if not stamp.exists() or stamp.read_text() != wanted:
         print(f"{folder.name}: installing {', '.join(requirements)}", flush=True)
         subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
-        pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet"]
+        pip = [str(python), "-m", "pip", "install", "--quiet"]
         subprocess.run([*pip, "--upgrade", "pip>=25.1"], check=True)
-        subprocess.run([*pip, "--editable", f"{ROOT}[analysis]", *requirements], check=True)
+        subprocess.run([*pip, *requirements], check=True)
         stamp.write_text(wanted)
-    return folder / "bin"
+    return python
 
 
 def run_pytest(programs: Path, arguments: Sequence[str]) -> int:

@@ -1,5 +1,8 @@
 """Every telemetry name that cert-otel reads or writes, and nowhere else a string literal.
 
+Constants of the module are names that we may write. Those of other conventions, which are read
+and never written, stand in a class for each at the end: docs/dialects.md explains them.
+
 The GenAI names are those of open-telemetry/semantic-conventions-genai. Where that repository
 moved a name that dashboards still read, a `Profile` says which of the two is written; readers
 accept both. Names that start with `cert.` are ours: docs/capture.md explains them.
@@ -199,3 +202,177 @@ PROFILES: Final[Mapping[ProfileName, Profile]] = {
         (USAGE_CACHE_CREATION_TOKENS, USAGE_CACHE_WRITE_TOKENS), old_metrics=True, new_metrics=True
     ),
 }
+
+
+# -- Names of others, read and never written ---------------------------------------------------
+class FormerGenAI:
+    """What the GenAI conventions and their first instrumentors called things before."""
+
+    PROMPT: Final = "gen_ai.prompt"
+    """With `.N.role` and the like behind it, or as an attribute of an event, a JSON text."""
+    COMPLETION: Final = "gen_ai.completion"
+    FUNCTIONS: Final = "llm.request.functions"
+    FINISH_REASON: Final = "gen_ai.response.finish_reason"
+    REASONING_TOKENS: Final = "gen_ai.usage.reasoning_tokens"
+    CACHE_READ_TOKENS: Final = "gen_ai.usage.cache_read_input_tokens"
+    CACHE_CREATION_TOKENS: Final = "gen_ai.usage.cache_creation_input_tokens"
+    DETAILS: Final = "gen_ai.usage.details."
+    """Prefix of counts as pydantic-ai has them from the provider."""
+    EVENT_PROMPT: Final = "gen_ai.content.prompt"
+    EVENT_COMPLETION: Final = "gen_ai.content.completion"
+    EVENT_CHOICE: Final = "gen_ai.choice"
+    EVENT_MESSAGE_PREFIX: Final = "gen_ai."
+    EVENT_MESSAGE_SUFFIX: Final = ".message"
+    EVENT_EXCEPTION: Final = "exception"
+    EXCEPTION_TYPE: Final = "exception.type"
+
+
+class OpenLLMetry:
+    """traceloop's names, in opentelemetry-semantic-conventions-ai."""
+
+    PREFIX: Final = "traceloop."
+    SPAN_KIND: Final = "traceloop.span.kind"
+    WORKFLOW_NAME: Final = "traceloop.workflow.name"
+    ENTITY_NAME: Final = "traceloop.entity.name"
+    ENTITY_INPUT: Final = "traceloop.entity.input"
+    ENTITY_OUTPUT: Final = "traceloop.entity.output"
+    REQUEST_TYPE: Final = "llm.request.type"
+    USAGE_PROMPT: Final = "llm.usage.prompt_tokens"
+    USAGE_COMPLETION: Final = "llm.usage.completion_tokens"
+    USAGE_REASONING: Final = "llm.usage.reasoning_tokens"
+    FINISH_REASON: Final = "llm.response.finish_reason"
+    STOP_REASON: Final = "llm.response.stop_reason"
+    IS_STREAMING: Final = "gen_ai.is_streaming"
+
+
+class OpenInference:
+    """Arize's conventions, in openinference-semantic-conventions."""
+
+    SPAN_KIND: Final = "openinference.span.kind"
+    INPUT_VALUE: Final = "input.value"
+    OUTPUT_VALUE: Final = "output.value"
+    INPUT_MIME_TYPE: Final = "input.mime_type"
+    OUTPUT_MIME_TYPE: Final = "output.mime_type"
+    PROVIDER: Final = "llm.provider"
+    SYSTEM: Final = "llm.system"
+    MODEL: Final = "llm.model_name"
+    REQUEST_MODEL: Final = "llm.request.model_name"
+    RESPONSE_MODEL: Final = "llm.response.model_name"
+    PARAMETERS: Final = "llm.invocation_parameters"
+    FINISH_REASON: Final = "llm.finish_reason"
+    INPUT_MESSAGES: Final = "llm.input_messages"
+    OUTPUT_MESSAGES: Final = "llm.output_messages"
+    PROMPTS: Final = "llm.prompts"
+    CHOICES: Final = "llm.choices"
+    TOOLS: Final = "llm.tools"
+    PROMPT_TOKENS: Final = "llm.token_count.prompt"
+    COMPLETION_TOKENS: Final = "llm.token_count.completion"
+    CACHE_READ_TOKENS: Final = "llm.token_count.prompt_details.cache_read"
+    CACHE_INPUT_TOKENS: Final = "llm.token_count.prompt_details.cache_input"
+    CACHE_WRITE_TOKENS: Final = "llm.token_count.prompt_details.cache_write"
+    REASONING_TOKENS: Final = "llm.token_count.completion_details.reasoning"
+    COST_TOTAL: Final = "llm.cost.total"
+    COST_PROMPT: Final = "llm.cost.prompt"
+    COST_COMPLETION: Final = "llm.cost.completion"
+    EMBEDDING_MODEL: Final = "embedding.model_name"
+    EMBEDDING_PARAMETERS: Final = "embedding.invocation_parameters"
+    EMBEDDINGS: Final = "embedding.embeddings"
+    RETRIEVAL_DOCUMENTS: Final = "retrieval.documents"
+    RERANKER_MODEL: Final = "reranker.model_name"
+    RERANKER_QUERY: Final = "reranker.query"
+    RERANKER_INPUT: Final = "reranker.input_documents"
+    RERANKER_OUTPUT: Final = "reranker.output_documents"
+    TOOL_NAME: Final = "tool.name"
+    TOOL_PARAMETERS: Final = "tool.parameters"
+    SESSION_ID: Final = "session.id"
+    AGENT_NAME: Final = "agent.name"
+    METADATA: Final = "metadata"
+    # Behind the prefixes above and a number.
+    MESSAGE_ROLE: Final = "message.role"
+    MESSAGE_CONTENT: Final = "message.content"
+    MESSAGE_CONTENTS: Final = "message.contents"
+    MESSAGE_TOOL_CALLS: Final = "message.tool_calls"
+    MESSAGE_TOOL_CALL_ID: Final = "message.tool_call_id"
+    CONTENT_TYPE: Final = "message_content.type"
+    CONTENT_TEXT: Final = "message_content.text"
+    CONTENT_IMAGE_URL: Final = "message_content.image.image.url"
+    CALL_ID: Final = "tool_call.id"
+    CALL_NAME: Final = "tool_call.function.name"
+    CALL_ARGUMENTS: Final = "tool_call.function.arguments"
+    PROMPT_TEXT: Final = "prompt.text"
+    COMPLETION_TEXT: Final = "completion.text"
+    TOOL_SCHEMA: Final = "tool.json_schema"
+    DOCUMENT_ID: Final = "document.id"
+    DOCUMENT_CONTENT: Final = "document.content"
+    EMBEDDING_TEXT: Final = "embedding.text"
+
+
+class OpenLIT:
+    """What OpenLIT has beside the GenAI conventions."""
+
+    PREFIX: Final = "openlit."
+    COST: Final = "gen_ai.usage.cost"
+    TIME_TO_FIRST_TOKEN: Final = "gen_ai.server.time_to_first_token"  # noqa: S105 - a name
+    """Seconds, on spans of calls that were not streamed too."""
+    OPERATION_TYPE: Final = "gen_ai.type"
+    ENDPOINT: Final = "gen_ai.endpoint"
+    SDK_NAME: Final = "telemetry.sdk.name"
+
+
+class Logfire:
+    """What Logfire and pydantic-ai have beside the GenAI conventions."""
+
+    PREFIX: Final = "logfire."
+    COST: Final = "operation.cost"
+    REQUEST: Final = "request_data"
+    RESPONSE: Final = "response_data"
+    EVENTS: Final = "events"
+    RAW_USAGE: Final = "gen_ai.usage.raw"
+    SPAN_TYPE: Final = "logfire.span_type"
+    DURATION: Final = "duration"
+    AGENT_NAME: Final = "agent_name"
+    MODEL_NAME: Final = "model_name"
+    ALL_MESSAGES: Final = "pydantic_ai.all_messages"
+    FORMER_ALL_MESSAGES: Final = "all_messages_events"
+    FINAL_RESULT: Final = "final_result"
+    TOOL_ARGUMENTS: Final = "tool_arguments"
+    TOOL_RESPONSE: Final = "tool_response"
+
+
+class Vercel:
+    """The AI SDK of Vercel."""
+
+    OPERATION: Final = "ai.operationId"
+    FUNCTION: Final = "ai.telemetry.functionId"
+    METADATA_PREFIX: Final = "ai.telemetry.metadata."
+    MODEL: Final = "ai.model.id"
+    PROVIDER: Final = "ai.model.provider"
+    PROMPT: Final = "ai.prompt"
+    PROMPT_MESSAGES: Final = "ai.prompt.messages"
+    PROMPT_TOOLS: Final = "ai.prompt.tools"
+    RESPONSE_ID: Final = "ai.response.id"
+    RESPONSE_MODEL: Final = "ai.response.model"
+    RESPONSE_TEXT: Final = "ai.response.text"
+    RESPONSE_REASONING: Final = "ai.response.reasoning"
+    RESPONSE_OBJECT: Final = "ai.response.object"
+    RESPONSE_TOOL_CALLS: Final = "ai.response.toolCalls"
+    FORMER_TEXT: Final = "ai.result.text"
+    FORMER_TOOL_CALLS: Final = "ai.result.toolCalls"
+    FINISH_REASON: Final = "ai.response.finishReason"
+    FIRST_CHUNK_MS: Final = "ai.response.msToFirstChunk"
+    INPUT_TOKENS: Final = "ai.usage.inputTokens"
+    OUTPUT_TOKENS: Final = "ai.usage.outputTokens"
+    PROMPT_TOKENS: Final = "ai.usage.promptTokens"
+    COMPLETION_TOKENS: Final = "ai.usage.completionTokens"
+    TOKENS: Final = "ai.usage.tokens"
+    CACHED_TOKENS: Final = "ai.usage.cachedInputTokens"
+    CACHE_READ_TOKENS: Final = "ai.usage.inputTokenDetails.cacheReadTokens"
+    CACHE_WRITE_TOKENS: Final = "ai.usage.inputTokenDetails.cacheWriteTokens"
+    REASONING_TOKENS: Final = "ai.usage.reasoningTokens"
+    REASONING_DETAIL: Final = "ai.usage.outputTokenDetails.reasoningTokens"
+    VALUE: Final = "ai.value"
+    VALUES: Final = "ai.values"
+    DOCUMENTS: Final = "ai.documents"
+    TOOL_NAME: Final = "ai.toolCall.name"
+    TOOL_ARGUMENTS: Final = "ai.toolCall.args"
+    TOOL_RESULT: Final = "ai.toolCall.result"

@@ -532,6 +532,7 @@ class TestSummary:
         assert summary["files"] == [
             {
                 "path": str(path),
+                "formats": {"record": 1},
                 "records": 1,
                 "unreadable": 1,
                 "earliest": "2026-11-20T10:00:00Z",

@@ -200,7 +200,7 @@ class TestUnusableFiles:
             (b"# Notes\n\nText\n", "holds no records: line 1 is not JSON"),
             (
                 b'{"resourceSpans": []}\n',
-                "holds no records: line 1 is not a record: Object missing",
+                "holds no records: its OTLP tells of no model call",
             ),
             (b"\n[1]\n", "holds no records: line 2 is not a JSON object"),
             (encode_line(judge(1)), "only evaluations"),

@@ -147,6 +147,7 @@ def _describe_files(database: Database) -> list[FileFigures]:
     return [
         {
             "path": str(file.path),
+            "formats": dict(file.formats),
             "records": file.records,
             "unreadable": file.unreadable,
             "earliest": _format_moment(file.earliest),

@@ -1,4 +1,8 @@
-"""The records of journal files, in DuckDB: lines.sql reads them, records.sql folds and joins."""
+"""The records of journal files, in DuckDB: lines.sql reads them, records.sql folds and joins.
+
+Files of our own records are scanned where they are. A file with lines of another format is
+translated first, into one that can be.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +12,21 @@ import tempfile
 import weakref
 from importlib import resources
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import duckdb
 
+from cert_otel.analysis._foreign import is_foreign_file, is_foreign_line, translate
 from cert_otel.errors import InputError
 from cert_otel.journal import decode_line, find_journal_files, read_lines
-from cert_otel.records import encode_line
+from cert_otel.records import EvaluationRecord, Record, encode_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
-    from pathlib import Path
+
+    from cert_otel.analysis._foreign import Translated
 
 NAMED_LINES: Final = 20
 """Unreadable lines that are named; all are counted."""
@@ -49,6 +56,8 @@ class FileCounts(NamedTuple):
     """What one file held; the times are naive UTC."""
 
     path: Path
+    scanned: Path
+    """The file itself, or its translation."""
     first_line: int = 0
     """Where its lines begin in the table of all lines."""
     records: int = 0
@@ -56,6 +65,10 @@ class FileCounts(NamedTuple):
     unreadable: int = 0
     earliest: datetime | None = None
     latest: datetime | None = None
+    formats: Mapping[str, int] = {}
+    """Lines of each format."""
+    details: int = 0
+    """Log events that complete the records of any file."""
 
 
 class UnreadableLine(NamedTuple):
@@ -103,22 +116,51 @@ def load_records(paths: Iterable[Path]) -> Database:
     """
     named = {path: _find_files(path) for path in paths}
     distinct = {file.resolve(): file for files in named.values() for file in files}
-    connection = _connect()
-    _scan(connection, list(distinct.values()))
-    files = _count_lines(connection, list(distinct.values()))
-    unreadable = [
-        UnreadableLine(found.path, found.number, _explain(found.text))
-        for found in _read_texts(connection, files, f"{_FIND_UNREADABLE} LIMIT {NAMED_LINES}")
-    ]
-    counted = dict(zip(distinct, files, strict=True))
+    scan = _scan_all(list(distinct.values()))
+    counted = dict(zip(distinct, scan.files, strict=True))
     for path, members in named.items():
-        _check_found(path, [counted[file.resolve()] for file in members], unreadable)
-    texts = list(_read_texts(connection, files, _FIND_TIED))
-    connection.execute(
+        _check_found(path, [counted[file.resolve()] for file in members], scan.unreadable)
+    texts = list(_read_texts(scan.connection, scan.files, _FIND_TIED))
+    scan.connection.execute(
         _ADD_TEXTS, [[found.line for found in texts], [_normalise(found.text) for found in texts]]
     )
-    connection.execute(read_sql("records.sql"))
-    return Database(connection, files, unreadable)
+    scan.connection.execute(read_sql("records.sql"))
+    return scan
+
+
+def _scan_all(files: Sequence[Path]) -> Database:
+    """Scan the files; those that hold lines of other formats by way of a translation."""
+    foreign = [file for file in files if is_foreign_file(file)]
+    while True:
+        connection, directory = _connect()
+        translated = translate(foreign, directory, named_problems=NAMED_LINES)
+        scanned = [translated[file].written if file in translated else file for file in files]
+        _scan(connection, scanned)
+        counts = _count_lines(connection, files, translated)
+        mixed = {
+            found.path
+            for found in _read_texts(connection, counts, _FIND_UNREADABLE)
+            if found.path not in translated and is_foreign_line(found.text)
+        }
+        if not mixed:
+            return Database(connection, counts, _name_unreadable(connection, counts, translated))
+        foreign += mixed
+
+
+def _name_unreadable(
+    connection: duckdb.DuckDBPyConnection,
+    files: Sequence[FileCounts],
+    translated: Mapping[Path, Translated],
+) -> Sequence[UnreadableLine]:
+    named = [
+        UnreadableLine(found.path, found.number, _explain(found.text))
+        for found in _read_texts(connection, files, f"{_FIND_UNREADABLE} LIMIT {NAMED_LINES}")
+        if found.path not in translated
+    ]
+    for path, translation in translated.items():
+        named += [UnreadableLine(path, bad.line, bad.problem) for bad in translation.problems]
+    order = {file.path: at for at, file in enumerate(files)}
+    return sorted(named, key=lambda bad: (order[bad.path], bad.line))[:NAMED_LINES]
 
 
 def _find_files(path: Path) -> Sequence[Path]:
@@ -138,7 +180,8 @@ def _check_file(path: Path) -> None:
     next(read_lines(path), None)
 
 
-def _connect() -> duckdb.DuckDBPyConnection:
+def _connect() -> tuple[duckdb.DuckDBPyConnection, Path]:
+    """Open a database in memory, with a directory of its own for what does not fit there."""
     # Where DuckDB puts what memory cannot hold; its default is readable by all, in ".".
     spill = tempfile.mkdtemp(prefix="cert-otel-")
     connection = duckdb.connect(
@@ -147,7 +190,7 @@ def _connect() -> duckdb.DuckDBPyConnection:
     weakref.finalize(connection, shutil.rmtree, spill, ignore_errors=True)
     connection.execute("SET enable_progress_bar = false")  # it goes to stdout
     connection.execute("SET TimeZone = 'UTC'")
-    return connection
+    return connection, Path(spill)
 
 
 def _scan(connection: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> None:
@@ -168,10 +211,27 @@ def _scan(connection: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> None:
 
 
 def _count_lines(
-    connection: duckdb.DuckDBPyConnection, files: Sequence[Path]
+    connection: duckdb.DuckDBPyConnection,
+    files: Sequence[Path],
+    translated: Mapping[Path, Translated],
 ) -> Sequence[FileCounts]:
     rows = {row[0]: row[1:] for row in connection.execute(_COUNT_LINES).fetchall()}
-    return [FileCounts(file, *rows.get(at, ())) for at, file in enumerate(files)]
+    return [
+        _add_report(FileCounts(file, file, *rows.get(at, ())), translated.get(file))
+        for at, file in enumerate(files)
+    ]
+
+
+def _add_report(counts: FileCounts, translated: Translated | None) -> FileCounts:
+    if translated is None:
+        formats = {"record": counts.records, "evaluation": counts.evaluations}
+        return counts._replace(formats={name: n for name, n in formats.items() if n})
+    return counts._replace(
+        scanned=translated.written,
+        unreadable=counts.unreadable + translated.report.unreadable,
+        formats=translated.report.formats,
+        details=translated.report.details,
+    )
 
 
 def _read_texts(
@@ -185,7 +245,7 @@ def _read_texts(
 
 def _read_file(file: FileCounts, lines: set[int]) -> Iterator[_Text]:
     left = len(lines)
-    with file.path.open("rb") as opened:
+    with file.scanned.open("rb") as opened:
         # DuckDB does not count empty lines.
         filled = (numbered for numbered in enumerate(opened, 1) if not numbered[1].isspace())
         for line, (number, text) in enumerate(filled, file.first_line):
@@ -207,15 +267,18 @@ def _explain(text: bytes) -> str:
 
 def _normalise(text: bytes) -> str:
     try:
-        return encode_line(decode_line(text)).decode()
+        decoded = decode_line(text)
     except ValueError:
         return text.decode()
+    if isinstance(decoded, Record | EvaluationRecord):
+        text = encode_line(decoded)
+    return text.decode()
 
 
 def _check_found(
     path: Path, files: Sequence[FileCounts], unreadable: Sequence[UnreadableLine]
 ) -> None:
-    if any(file.records for file in files):
+    if any(file.records or file.details for file in files):
         return
     names = {file.path for file in files}
     if any(file.unreadable for file in files):
@@ -224,4 +287,6 @@ def _check_found(
         raise InputError(path, f"holds no records{reason}")
     if any(file.evaluations for file in files):
         raise InputError(path, "holds only evaluations; name the journal that they belong to")
+    if any(file.formats for file in files):
+        raise InputError(path, "holds no records: its OTLP tells of no model call")
     raise InputError(path, "is empty; no call has been recorded there yet")

@@ -91,6 +91,8 @@ class FileFigures(TypedDict):
     """What one file held, whatever the period."""
 
     path: str
+    formats: dict[str, int]
+    """Lines of each format: `record`, `evaluation`, `otlp`, `cert-log`."""
     records: int
     unreadable: int
     earliest: str | None

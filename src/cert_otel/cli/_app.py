@@ -21,7 +21,7 @@ app: Final = cyclopts.App(
     version=__version__,
     result_action="return_value",
 )
-_COMMANDS: Final = ("costs", "doctor", "version")
+_COMMANDS: Final = ("costs", "read", "doctor", "version")
 for _name in _COMMANDS:
     # By name: a command is imported when it is called.
     app.command(f"cert_otel.cli.{_name}:{_name}", name=_name)

@@ -13,30 +13,36 @@ from cert_otel.journal._identity import (
     resolve,
     spread_context,
 )
+from cert_otel.journal._line import decode_line
 from cert_otel.journal._reader import (
+    MAX_PROBLEMS,
     FileReport,
     Journal,
     Line,
-    decode_line,
+    Tally,
     find_journal_files,
     get_scores_path,
+    list_problems,
     read_journal,
     read_lines,
 )
 from cert_otel.journal._writer import Appended, JSONLWriter
 
 __all__ = [
+    "MAX_PROBLEMS",
     "Appended",
     "FileReport",
     "JSONLSpanExporter",
     "JSONLWriter",
     "Journal",
     "Line",
+    "Tally",
     "decode_line",
     "find_journal_files",
     "fold",
     "get_scores_path",
     "join_evaluations",
+    "list_problems",
     "mark_duplicates",
     "read_journal",
     "read_lines",

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import UTC
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
 from cert_otel.errors import InputError, RecordError
 from cert_otel.journal._identity import resolve
+from cert_otel.journal._line import decode_line
 from cert_otel.journal._writer import find_rotated
-from cert_otel.records import SCHEMA_VERSION, EvaluationRecord, Record, Tokens
+from cert_otel.records import EvaluationRecord, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import BinaryIO
+
+    from cert_otel.journal._foreign import Foreign
 
 MAX_PROBLEMS: Final = 20
 """Unreadable lines that are named; all are counted."""
@@ -26,24 +28,6 @@ _SCORES_SUFFIX: Final = ".scores.jsonl"
 _HEAD_BYTES: Final = 65_536
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _GZIP: Final = b"\x1f\x8b"
-_COUNTED_KINDS: Final = frozenset({"inference", "embedding"})
-
-# Before 0.21, msgspec's own errors are no ValueError.
-_NO_JSON: Final = (msgspec.DecodeError, ValueError, RecursionError)
-_RECORD: Final = msgspec.json.Decoder(Record)
-_EVALUATION: Final = msgspec.json.Decoder(EvaluationRecord)
-_FORMER_TOKENS: Final = (
-    ("prompt", ("prompt", "prompt_tokens", "input_tokens")),
-    ("completion", ("completion", "completion_tokens", "output_tokens")),
-)
-"""Where CERT had the counts: in `metadata.tokens`."""
-
-
-class _Head(msgspec.Struct):
-    """As much of a line as says what it is."""
-
-    v: Any = SCHEMA_VERSION
-    kind: Any = None
 
 
 class Line(NamedTuple):
@@ -51,7 +35,7 @@ class Line(NamedTuple):
 
     number: int
     """Counted from 1."""
-    content: Record | EvaluationRecord | RecordError
+    content: Record | EvaluationRecord | Foreign | RecordError
 
 
 class FileReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,27 +45,37 @@ class FileReport(msgspec.Struct, frozen=True, kw_only=True):
     lines: int
     """Without the empty ones."""
     formats: dict[str, int]
-    """Lines of each format: `record`, `evaluation`."""
+    """Lines of each format: `record`, `evaluation`, `otlp`, `cert-log`."""
     unreadable: int
+    """Lines that cannot be read at all."""
+    dialects: dict[str, int] = {}
+    """Records from lines of other formats, by the dialect of their spans."""
+    details: int = 0
+    """Log events that complete a span's record."""
+    passed: int = 0
+    """Spans and log records that tell nothing of a model."""
+    broken: int = 0
+    """Spans and log records that cannot be read, in lines that can."""
 
 
 class Journal(msgspec.Struct, frozen=True, kw_only=True):
     """Records after all identity rules, and what it took to get there.
 
-    `lines` = records + `folded` + `evaluations` + `unreadable`.
+    In files of our own records, `lines` = records + `folded` + `evaluations` + `unreadable`; a line
+    of OTLP holds any number of spans.
     """
 
     records: list[Record]
     """By timestamp. Those with `duplicate_of` are there, and not to be counted."""
     files: tuple[FileReport, ...]
     folded: int
-    """Lines that were another line about the same span."""
+    """Lines and spans that were another one about the same span."""
     evaluations: int
     """Lines with results that were written later."""
     unmatched: int
     """Of those, lines whose span has no record here."""
     problems: tuple[RecordError, ...]
-    """The first `MAX_PROBLEMS` lines that cannot be read."""
+    """The first `MAX_PROBLEMS` lines, and spans in lines, that cannot be read."""
 
     @property
     def lines(self) -> int:
@@ -113,12 +107,13 @@ def read_journal(paths: Sequence[Path | str]) -> Journal:
     collected = _Collected()
     for path in paths:
         collected.read(Path(path))
-    records = resolve(collected.records, collected.evaluations)
+    found = collected.get_records()
+    records = resolve(found, collected.evaluations)
     known = {(record.trace_id, record.span_id) for record in records}
     return Journal(
         records=records,
         files=tuple(collected.files.values()),
-        folded=len(collected.records) - len(records),
+        folded=len(found) - len(records),
         evaluations=len(collected.evaluations),
         unmatched=sum((e.trace_id, e.span_id) not in known for e in collected.evaluations),
         problems=tuple(collected.problems),
@@ -169,20 +164,48 @@ def read_lines(path: Path) -> Iterator[Line]:
         raise InputError(path, f"cannot be read: {error.strerror}") from error
 
 
-def decode_line(line: bytes) -> Record | EvaluationRecord:
-    """Decode one line; fields that this version does not know are passed over.
+class Tally:
+    """Counts the lines of one file."""
 
-    Raises:
-        ValueError: It is neither; the message says why.
-    """
-    try:
-        return _settle(_RECORD.decode(line))
-    except msgspec.ValidationError as error:
-        return _decode_other(line, str(error))
-    except OverflowError:
-        raise ValueError("not a record: its timestamp is out of range") from None
-    except _NO_JSON as error:
-        raise ValueError(_explain_no_json(line, error)) from None
+    def __init__(self) -> None:
+        self._formats: Counter[str] = Counter()
+        self._dialects: Counter[str] = Counter()
+        self._counts: Counter[str] = Counter()
+
+    def add(self, line: Line) -> None:
+        """Count one line and what it holds."""
+        content = line.content
+        if isinstance(content, RecordError):
+            self._counts["unreadable"] += 1
+        elif isinstance(content, Record):
+            self._formats["record"] += 1
+        elif isinstance(content, EvaluationRecord):
+            self._formats["evaluation"] += 1
+        else:
+            self._formats[content.format] += 1
+            self._dialects.update(content.dialects)
+            self._counts["details"] += len(content.details)
+            self._counts["passed"] += content.passed
+            self._counts["broken"] += len(content.problems)
+
+    def report(self, path: Path) -> FileReport:
+        """Return the counts."""
+        return FileReport(
+            path=path,
+            lines=self._formats.total() + self._counts["unreadable"],
+            formats=dict(self._formats),
+            dialects=dict(self._dialects),
+            **{name: self._counts[name] for name in ("unreadable", "details", "passed", "broken")},
+        )
+
+
+def list_problems(path: Path, line: Line) -> list[RecordError]:
+    """Return what was wrong with a line: nothing, all of it, or some of its spans."""
+    if isinstance(line.content, RecordError):
+        return [line.content]
+    if isinstance(line.content, Record | EvaluationRecord):
+        return []
+    return [RecordError(path, line.number, problem) for problem in line.content.problems]
 
 
 class _Collected:
@@ -190,6 +213,7 @@ class _Collected:
 
     def __init__(self) -> None:
         self.records: list[Record] = []
+        self.foreign: list[Foreign] = []
         self.evaluations: list[EvaluationRecord] = []
         self.problems: list[RecordError] = []
         self.files: dict[tuple[int, int], FileReport] = {}
@@ -200,8 +224,22 @@ class _Collected:
         found = [self._read_file(file) for file in files]
         if not any(report.lines for report in found):
             raise InputError(path, "is empty; no call has been recorded there yet")
-        if not any(report.formats.get("record") for report in found):
-            raise InputError(path, f"holds no records{self._explain(files)}")
+        if not any(r.formats.get("record") or r.dialects or r.details for r in found):
+            raise InputError(path, f"holds no records{self._explain(files, found)}")
+
+    def get_records(self) -> list[Record]:
+        """Return all records; those of other formats with their details, and priced."""
+        if not self.foreign:
+            return self.records
+        from cert_otel.journal import _foreign  # noqa: PLC0415 - loaded by now
+
+        details = _foreign.Details()
+        for line in self.foreign:
+            details.add(line.details)
+        records = [details.complete(record) for record in self.records]
+        for line in self.foreign:
+            records += [_foreign.finish(record, details) for record in line.records]
+        return records + _foreign.finish_rest(details)
 
     def _read_file(self, path: Path) -> FileReport:
         identity = _identify(path)
@@ -210,31 +248,29 @@ class _Collected:
         return self.files[identity]
 
     def _read_lines(self, path: Path) -> FileReport:
-        formats: Counter[str] = Counter()
-        unreadable = 0
+        tally = Tally()
         for line in read_lines(path):
+            tally.add(line)
             if isinstance(line.content, Record):
-                formats["record"] += 1
                 self.records.append(line.content)
             elif isinstance(line.content, EvaluationRecord):
-                formats["evaluation"] += 1
                 self.evaluations.append(line.content)
             else:
-                unreadable += 1
-                if len(self.problems) < MAX_PROBLEMS:
-                    self.problems.append(line.content)
-        return FileReport(
-            path=path,
-            lines=formats.total() + unreadable,
-            formats=dict(formats),
-            unreadable=unreadable,
-        )
+                self._add_problems(list_problems(path, line))
+                if not isinstance(line.content, RecordError):
+                    self.foreign.append(line.content)
+        return tally.report(path)
 
-    def _explain(self, files: Sequence[Path | str]) -> str:
+    def _add_problems(self, problems: Sequence[RecordError]) -> None:
+        self.problems += problems[: MAX_PROBLEMS - len(self.problems)]
+
+    def _explain(self, files: Sequence[Path | str], found: Sequence[FileReport]) -> str:
         first = next((problem for problem in self.problems if problem.path in files), None)
-        if first is None:
-            return ": only evaluations; name the journal that they belong to"
-        return f": line {first.line} is {first.problem}"
+        if first is not None:
+            return f": line {first.line} is {first.problem}"
+        if any(report.formats.get("otlp") for report in found):
+            return ": its OTLP tells of no model call; name a file of spans that do"
+        return ": only evaluations; name the journal that they belong to"
 
 
 def _identify(path: Path) -> tuple[int, int]:
@@ -256,64 +292,11 @@ def _check_head(path: Path, file: BinaryIO) -> None:
     file.seek(len(_BYTE_ORDER_MARK) if head.startswith(_BYTE_ORDER_MARK) else 0)
 
 
-def _read_line(path: Path, number: int, line: bytes) -> Record | EvaluationRecord | RecordError:
+def _read_line(
+    path: Path, number: int, line: bytes
+) -> Record | EvaluationRecord | Foreign | RecordError:
     try:
         return decode_line(line)
     except ValueError as error:
         cut = "" if line.endswith(b"\n") else " (cut off: its writer is at it, or was killed)"
         return RecordError(path, number, f"{error}{cut}")
-
-
-def _decode_other(line: bytes, why_no_record: str) -> EvaluationRecord:
-    try:
-        head = msgspec.json.decode(line, type=_Head)
-    except msgspec.ValidationError:
-        raise ValueError("not a JSON object") from None
-    except _NO_JSON as error:
-        raise ValueError(_explain_no_json(line, error)) from None
-    if isinstance(head.v, int) and head.v > SCHEMA_VERSION:
-        raise ValueError(
-            f"of version {head.v}, which a newer cert-otel wrote; this one reads {SCHEMA_VERSION}"
-        )
-    if head.kind != "evaluation":
-        raise ValueError(f"not a record: {why_no_record}")
-    try:
-        return _EVALUATION.decode(line)
-    except msgspec.ValidationError as error:
-        raise ValueError(f"not an evaluation: {error}") from None
-
-
-def _explain_no_json(line: bytes, error: Exception) -> str:
-    try:
-        line.decode()
-    except UnicodeDecodeError:
-        return "not UTF-8 text"
-    return f"not JSON: {error}"
-
-
-def _settle(record: Record) -> Record:
-    """Bring the timestamp to UTC and CERT's own fields to the top level."""
-    changes: dict[str, Any] = {}
-    if record.timestamp.tzinfo is None:
-        changes["timestamp"] = record.timestamp.replace(tzinfo=UTC)
-    elif record.timestamp.tzinfo is not UTC:
-        changes["timestamp"] = record.timestamp.astimezone(UTC)
-    if record.kind in _COUNTED_KINDS and record.tokens is None and "tokens" in record.metadata:
-        changes["tokens"] = _find_former_tokens(record.metadata["tokens"])
-    if record.latency_ms is None and "latency_ms" in record.metadata:
-        changes["latency_ms"] = _find_former_latency(record.metadata["latency_ms"])
-    return msgspec.structs.replace(record, **changes) if changes else record
-
-
-def _find_former_tokens(tokens: Any) -> Tokens | None:
-    if not isinstance(tokens, dict):
-        return None
-    counts = {
-        field: next((tokens[n] for n in names if type(tokens.get(n)) is int), None)
-        for field, names in _FORMER_TOKENS
-    }
-    return Tokens(**counts) if any(count is not None for count in counts.values()) else None
-
-
-def _find_former_latency(latency_ms: Any) -> float | None:
-    return float(latency_ms) if type(latency_ms) in (int, float) else None

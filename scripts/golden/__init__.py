@@ -1,0 +1,1 @@
+"""What `scripts/make_golden.py` runs: scenarios, applications in a peer's environment, and OTLP."""
