@@ -15,6 +15,7 @@ import math
 import os
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -64,6 +65,7 @@ class Settings:
     batch_rows: int = 4
     micro_rows: int = 1
     learning_rate: float = 3e-3
+    matrix_learning_rate: float = 6e-3
     weight_decay: float = 0.1
     layers: int = 4
     hidden: int = 256
@@ -83,7 +85,7 @@ class Run:
     """What a checkpoint holds: the model on its way."""
 
     model: LlamaForCausalLM
-    optimizer: torch.optim.AdamW
+    optimizers: tuple[torch.optim.Optimizer, ...]
     step: int = 0
     elapsed_s: float = 0.0
 
@@ -108,28 +110,45 @@ def make_model(settings: Settings, tokenizer: Tokenizer) -> LlamaForCausalLM:
     return model
 
 
-def make_optimizer(model: LlamaForCausalLM, settings: Settings) -> torch.optim.AdamW:
-    """AdamW with decay on matrices alone."""
-    matrices = [p for p in model.parameters() if p.ndim > 1]
+def make_optimizers(
+    model: LlamaForCausalLM, settings: Settings
+) -> tuple[torch.optim.Optimizer, ...]:
+    """Muon for the matrices of the layers, AdamW for embeddings and norms.
+
+    Few tokens can be paid for on a processor; Muon makes the most of each.
+    """
+    layers = [p for p in model.model.layers.parameters() if p.ndim > 1]
+    embeddings = list(model.model.embed_tokens.parameters())
     vectors = [p for p in model.parameters() if p.ndim == 1]
+    muon = torch.optim.Muon(
+        layers,
+        lr=settings.matrix_learning_rate,
+        weight_decay=settings.weight_decay,
+        adjust_lr_fn="match_rms_adamw",
+    )
     groups = [
-        {"params": matrices, "weight_decay": settings.weight_decay},
+        {"params": embeddings, "weight_decay": settings.weight_decay},
         {"params": vectors, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.95), fused=True)
+    adamw = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.95))
+    for group in (*muon.param_groups, *adamw.param_groups):
+        group["peak"] = group["lr"]
+    return muon, adamw
 
 
-def learning_rate(progress: float, *, peak: float) -> float:
-    """Linear warm-up, then a cosine down to zero."""
+def rate_factor(progress: float) -> float:
+    """Share of the peak learning rate: linear warm-up, then a cosine down to zero."""
     if progress < WARM_UP:
-        return peak * max(progress / WARM_UP, 0.01)
-    return peak * 0.5 * (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP)))
+        return max(progress / WARM_UP, 0.01)
+    return 0.5 * (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP)))
 
 
 def mixed_precision(device: str) -> AbstractContextManager[object]:
     """Autocast to bf16 where the processor multiplies it; elsewhere it would only be slow."""
     has_bf16 = device != "cpu" or torch.cpu._is_avx512_bf16_supported()  # noqa: SLF001 - torch has no public name for it
-    return torch.autocast(device, dtype=torch.bfloat16) if has_bf16 else nullcontext()
+    # Without its cache: the threads would share the cast weights and with them one graph.
+    autocast = torch.autocast(device, dtype=torch.bfloat16, cache_enabled=False)
+    return autocast if has_bf16 else nullcontext()
 
 
 def batches(
@@ -160,27 +179,39 @@ def loss_of(model: LlamaForCausalLM, rows: NDArray[np.uint16]) -> torch.Tensor:
     return cross_entropy(logits.float().flatten(0, 1), targets.flatten())
 
 
-def take_step(run: Run, rows: NDArray[np.uint16], settings: Settings) -> float:
-    """One update from one batch, in micro-batches that fit the cache; the loss in nats a token."""
+def gradients_of(
+    model: LlamaForCausalLM, rows: NDArray[np.uint16], device: str
+) -> tuple[float, tuple[torch.Tensor, ...]]:
+    """Loss of some rows and the gradient of every parameter, which is left as it is."""
+    with mixed_precision(device):
+        loss = loss_of(model, rows)
+    return loss.item(), torch.autograd.grad(loss, tuple(model.parameters()))
+
+
+def take_step(
+    run: Run, rows: NDArray[np.uint16], settings: Settings, pool: ThreadPoolExecutor
+) -> float:
+    """One update from one batch; the loss in nats a token.
+
+    Each thread takes the next micro-batch when it is free: on a machine that others use, threads
+    that share every operation wait for each other all the time. The sum has one order.
+    """
     parts = np.array_split(rows, max(len(rows) // settings.micro_rows, 1))
-    total = 0.0
-    for part in parts:
-        with mixed_precision(settings.device):
-            loss = loss_of(run.model, part) / len(parts)
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        total += loss.item()
+    results = list(pool.map(lambda part: gradients_of(run.model, part, settings.device), parts))
+    for i, parameter in enumerate(run.model.parameters()):
+        parameter.grad = torch.stack([gradients[i] for _, gradients in results]).mean(dim=0)
     torch.nn.utils.clip_grad_norm_(run.model.parameters(), 1.0)
-    run.optimizer.step()
-    run.optimizer.zero_grad(set_to_none=True)
+    for optimizer in run.optimizers:
+        optimizer.step()
     run.step += 1
-    return total
+    return sum(loss for loss, _ in results) / len(results)
 
 
 def save_checkpoint(run: Run, folder: Path) -> None:
     """Replace the checkpoint in one move: a run that is killed leaves the last one whole."""
     state = {
         "model": run.model.state_dict(),
-        "optimizer": run.optimizer.state_dict(),
+        "optimizers": [optimizer.state_dict() for optimizer in run.optimizers],
         "step": run.step,
         "elapsed_s": run.elapsed_s,
     }
@@ -192,27 +223,31 @@ def load_checkpoint(run: Run, folder: Path) -> None:
     """Go on from the checkpoint of a folder."""
     state = torch.load(folder / "checkpoint.pt", map_location=run.model.device)
     run.model.load_state_dict(state["model"])
-    run.optimizer.load_state_dict(state["optimizer"])
+    for optimizer, saved in zip(run.optimizers, state["optimizers"], strict=True):
+        optimizer.load_state_dict(saved)
     run.step, run.elapsed_s = state["step"], state["elapsed_s"]
 
 
 def train(
-    run: Run, stream: Iterator[NDArray[np.uint16]], settings: Settings
+    run: Run,
+    stream: Iterator[NDArray[np.uint16]],
+    settings: Settings,
+    pool: ThreadPoolExecutor,
 ) -> Iterator[dict[str, float]]:
     """Train to the end of the schedule; one row of progress for each step."""
     while (progress := settings.progress(step=run.step, elapsed_s=run.elapsed_s)) < 1:
         started = time.perf_counter()
-        rate = learning_rate(progress, peak=settings.learning_rate)
-        for group in run.optimizer.param_groups:
-            group["lr"] = rate
+        factor = rate_factor(progress)
+        for group in (group for one in run.optimizers for group in one.param_groups):
+            group["lr"] = factor * group["peak"]
         rows = next(stream)
-        loss = take_step(run, rows, settings)
+        loss = take_step(run, rows, settings, pool)
         run.elapsed_s += (seconds := time.perf_counter() - started)
         yield {
             "step": run.step,
             "elapsed_s": round(run.elapsed_s, 1),
             "progress": round(progress, 4),
-            "learning_rate": rate,
+            "rate_factor": round(factor, 5),
             "loss_nats_per_token": round(loss, 4),
             "tokens_per_s": round(rows.size / seconds),
         }
@@ -267,7 +302,7 @@ def read_arguments(arguments: Sequence[str]) -> tuple[argparse.Namespace, Settin
     )
     parser.add_argument("--out", type=Path, default=Path("build/reference"))
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=1, help="micro-batches at a time")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     budget = parser.add_mutually_exclusive_group(required=True)
     budget.add_argument(
@@ -276,7 +311,8 @@ def read_arguments(arguments: Sequence[str]) -> tuple[argparse.Namespace, Settin
     budget.add_argument("--steps", type=int, help="updates of the whole run: the same model again")
     for name in ("length", "batch_rows", "micro_rows", "layers", "hidden", "vocabulary", "seed"):
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=DEFAULTS[name])
-    parser.add_argument("--learning-rate", type=float, default=DEFAULTS["learning_rate"])
+    for name in ("learning_rate", "matrix_learning_rate", "weight_decay"):
+        parser.add_argument(f"--{name.replace('_', '-')}", type=float, default=DEFAULTS[name])
     options = parser.parse_args(arguments)
     chosen = {name: getattr(options, name) for name in DEFAULTS if hasattr(options, name)}
     return options, Settings(**chosen)
@@ -288,12 +324,12 @@ DEFAULTS = asdict(Settings(minutes=None, steps=None))
 def main(arguments: Sequence[str]) -> None:
     """Train, from the command line."""
     options, settings = read_arguments(arguments)
-    torch.set_num_threads(options.threads)
+    torch.set_num_threads(1)
     options.out.mkdir(parents=True, exist_ok=True)
     training, held_out = split(read_documents(options.data))
     tokenizer = prepare_tokenizer(options.out, training, settings)
     model = make_model(settings, tokenizer)
-    run = Run(model, make_optimizer(model, settings))
+    run = Run(model, make_optimizers(model, settings))
     if options.resume:
         load_checkpoint(run, options.out)
     (options.out / "settings.json").write_text(json.dumps(asdict(settings), indent=1) + "\n")
@@ -301,7 +337,8 @@ def main(arguments: Sequence[str]) -> None:
     print(f"{model.num_parameters():,} parameters, {sum(map(len, documents)):,} training tokens")
     stream = batches(documents, settings, first_step=run.step)
     probe = probe_of(run, tokenizer, held_out[:PROBE_DOCUMENTS], settings)
-    follow(run, train(run, stream, settings), options.out, probe)
+    with ThreadPoolExecutor(options.threads) as pool:
+        follow(run, train(run, stream, settings, pool), options.out, probe)
 
 
 if __name__ == "__main__":
