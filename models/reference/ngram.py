@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     Counts: TypeAlias = NDArray[np.int64]
     Reals: TypeAlias = NDArray[np.float64]
 
-UNESTIMATED = (0.5, 1.0, 1.5)  # discounts where too few n-grams are rare, as among bytes
+UNESTIMATED = (0.5, 1.0, 1.5)  # discounts where too few n-grams are rare to tell, as among bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ def estimate_discounts(counts: Counts) -> Sequence[float]:
         return UNESTIMATED
     y = n1 / (n1 + 2 * n2)
     estimates = (1 - 2 * y * n2 / n1, 2 - 3 * y * n3 / n2, 3 - 4 * y * n4 / n3)
-    return [max(estimate, 0.0) for estimate in estimates]
+    return estimates if min(estimates) > 0 else UNESTIMATED
 
 
 def look_up(sorted_keys: Keys, values: Reals, wanted: Keys, *, missing: float) -> Reals:

@@ -12,8 +12,11 @@ from torch.nn.functional import cross_entropy
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    import numpy as np
+    from ngram import Ngrams
+    from numpy.typing import NDArray
     from tokenizers import Tokenizer
-    from transformers import LlamaForCausalLM
+    from transformers import PreTrainedModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +25,8 @@ class Bits:
 
     bits: float
     bytes: int
-    tokens: int
+    symbols: int
+    """Tokens, or bytes where the model reads bytes."""
 
     @property
     def per_byte(self) -> float:
@@ -34,34 +38,49 @@ class Bits:
         """Two to the bits a byte; 256 is a uniform guess."""
         return math.exp2(self.per_byte)
 
+    @property
+    def nats_per_symbol(self) -> float:
+        """The loss that training minimises."""
+        return self.bits * math.log(2) / self.symbols
 
-def neural_bits(model: LlamaForCausalLM, tokenizer: Tokenizer, texts: Sequence[str]) -> Bits:
-    """Bits that a causal model needs, each token scored once."""
-    nats, tokens = 0.0, 0
-    for text in texts:
-        ids = tokenizer.encode(text).ids  # with the beginning-of-text token, which is not scored
-        nats += _nats(model, ids)
-        tokens += len(ids) - 1
-    return Bits(nats / math.log(2), sum(len(text.encode()) for text in texts), tokens)
+
+def add(parts: Sequence[Bits]) -> Bits:
+    """What a model needs for several texts."""
+    return Bits(
+        sum(part.bits for part in parts),
+        sum(part.bytes for part in parts),
+        sum(part.symbols for part in parts),
+    )
+
+
+def ngram_bits(model: Ngrams, symbols: NDArray[np.integer], text: str) -> Bits:
+    """Bits that an n-gram model needs for the symbols of a text."""
+    bits = -float(model.log2_probabilities(symbols).sum())
+    return Bits(bits, len(text.encode()), len(symbols))
+
+
+def neural_bits(model: PreTrainedModel, tokenizer: Tokenizer, text: str) -> Bits:
+    """Bits that a causal model needs; the beginning-of-text token is given, not scored."""
+    ids = tokenizer.encode(text).ids
+    return Bits(_nats(model, ids) / math.log(2), len(text.encode()), len(ids) - 1)
 
 
 @torch.inference_mode()
-def _nats(model: LlamaForCausalLM, ids: list[int]) -> float:
+def _nats(model: PreTrainedModel, ids: list[int]) -> float:
     """Sum over the tokens after the first."""
     total = 0.0
     for start, scored_from, end in spans(len(ids), model.config.max_position_embeddings):
         window = torch.tensor([ids[start:end]], device=model.device)
         logits = model(window, use_cache=False).logits[0, scored_from - start - 1 : -1]
-        total += cross_entropy(
-            logits.float(), window[0, scored_from - start :], reduction="sum"
-        ).item()
+        targets = window[0, scored_from - start :]
+        total += cross_entropy(logits.float(), targets, reduction="sum").item()
     return total
 
 
 def spans(tokens: int, length: int) -> Iterator[tuple[int, int, int]]:
-    """Windows (start, first scored, end) that overlap by half: what is scored has half a window before it.
+    """Windows (start, first scored, end) in which every position but the first is scored once.
 
-    Every position but the first is scored in exactly one window.
+    They overlap by half: from the second on, what is scored has half a window before it.
     """
     scored_from = 1
     while scored_from < tokens:

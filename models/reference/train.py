@@ -13,6 +13,7 @@ import argparse
 import json
 import math
 import os
+import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -37,7 +38,7 @@ from corpus import (
     train_tokenizer,
     windows,
 )
-from scores import neural_bits
+from scores import add, neural_bits
 from tokenizers import Tokenizer
 from torch.nn.functional import cross_entropy
 from transformers import LlamaConfig, LlamaForCausalLM
@@ -278,9 +279,7 @@ def probe_of(
     """Bits a byte on a few held-out documents, whenever asked."""
     while True:
         with mixed_precision(settings.device):
-            yield neural_bits(
-                run.model, tokenizer, [document.text for document in documents]
-            ).per_byte
+            yield add([neural_bits(run.model, tokenizer, one.text) for one in documents]).per_byte
 
 
 def prepare_tokenizer(folder: Path, training: Sequence[Document], settings: Settings) -> Tokenizer:
@@ -292,6 +291,13 @@ def prepare_tokenizer(folder: Path, training: Sequence[Document], settings: Sett
     tokenizer = train_tokenizer(texts, vocabulary=settings.vocabulary)
     tokenizer.save(str(path))
     return tokenizer
+
+
+def current_commit() -> str:
+    """The commit of the code that trains, with `-dirty` behind it where files differ from it."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    here = Path(__file__).parent
+    return subprocess.run(command, cwd=here, check=True, capture_output=True, text=True).stdout
 
 
 def read_arguments(arguments: Sequence[str]) -> tuple[argparse.Namespace, Settings]:
@@ -333,6 +339,7 @@ def main(arguments: Sequence[str]) -> None:
     if options.resume:
         load_checkpoint(run, options.out)
     (options.out / "settings.json").write_text(json.dumps(asdict(settings), indent=1) + "\n")
+    (options.out / "commit").write_text(current_commit())
     documents = [encode_document(tokenizer, document) for document in training]
     print(f"{model.num_parameters():,} parameters, {sum(map(len, documents)):,} training tokens")
     stream = batches(documents, settings, first_step=run.step)
