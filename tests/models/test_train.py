@@ -35,7 +35,7 @@ TEXT = "The gate is the mean of what was said.\nIt is said once, and then once m
 TOKENIZER = train_tokenizer(iter([TEXT]), vocabulary=290)
 DOCUMENTS = [encode_document(TOKENIZER, Document("s", f"{i}.md", TEXT)) for i in range(6)]
 SETTINGS = Settings(
-    minutes=None, steps=3, length=32, batch_rows=4, micro_rows=2, layers=1, hidden=128,
+    minutes=None, steps=3, length=32, short_length=8, batch_rows=4, micro_rows=2, layers=1, hidden=128,
     vocabulary=290,
 )  # fmt: skip
 
@@ -88,6 +88,11 @@ class TestSchedule:
         assert rate_factor(WARM_UP) == 1
         assert rate_factor(1) == pytest.approx(0)
 
+    def test_windows_grow_to_those_of_the_model(self) -> None:
+        """Windows are short while most is learned, and at the end as long as the model's."""
+        assert SETTINGS.length_at(0) == 8
+        assert SETTINGS.length_at(0.9) == 32
+
     def test_follows_the_clock_or_the_steps(self) -> None:
         """Minutes make the run end by the clock, steps by the count."""
         by_clock = Settings(minutes=2, steps=None)
@@ -107,7 +112,7 @@ class TestCommand:
         out = tmp_path / "run"
 
         main([
-            "--data", str(data), "--out", str(out), "--steps", "2", "--length", "32",
+            "--data", str(data), "--out", str(out), "--steps", "2", "--length", "32", "--short-length", "8",
             "--layers", "1", "--hidden", "128", "--vocabulary", "290",
         ])  # fmt: skip
 
