@@ -59,7 +59,7 @@ PROBE_DOCUMENTS = 12  # held-out documents that are scored while training goes o
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What makes a run; written beside its checkpoint."""
+    """What makes a run; written beside its checkpoint, at each start."""
 
     minutes: float | None
     steps: int | None
@@ -303,7 +303,15 @@ def current_commit() -> str:
     """The commit of the code that trains, with `-dirty` behind it where files differ from it."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     here = Path(__file__).parent
-    return subprocess.run(command, cwd=here, check=True, capture_output=True, text=True).stdout
+    done = subprocess.run(command, cwd=here, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def note_part(folder: Path, step: int, settings: Settings) -> None:
+    """Write down which code goes on from this step, and with which settings."""
+    part = {"from_step": step, "commit": current_commit(), "settings": asdict(settings)}
+    with (folder / "parts.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps(part) + "\n")
 
 
 def read_arguments(arguments: Sequence[str]) -> tuple[argparse.Namespace, Settings]:
@@ -355,8 +363,7 @@ def main(arguments: Sequence[str]) -> None:
     run = Run(model, make_optimizers(model, settings))
     if options.resume:
         load_checkpoint(run, options.out)
-    (options.out / "settings.json").write_text(json.dumps(asdict(settings), indent=1) + "\n")
-    (options.out / "commit").write_text(current_commit())
+    note_part(options.out, run.step, settings)
     documents = [encode_document(tokenizer, document) for document in training]
     print(f"{model.num_parameters():,} parameters, {sum(map(len, documents)):,} training tokens")
     stream = batches(documents, settings, first_step=run.step)
