@@ -54,9 +54,14 @@ def export_tokenizer(tokenizer: Tokenizer, folder: Path, *, length: int) -> None
     ).save_pretrained(folder)
 
 
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Rows of JSON lines."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
 def read_run(folder: Path) -> tuple[LlamaForCausalLM, Tokenizer, Settings]:
     """Model, tokenizer and settings of a run, as its last checkpoint has them."""
-    settings = Settings(**json.loads((folder / "settings.json").read_text(encoding="utf-8")))
+    settings = Settings(**read_lines(folder / "parts.jsonl")[-1]["settings"])
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     model = make_model(settings, tokenizer)
     model.load_state_dict(torch.load(folder / "checkpoint.pt", map_location="cpu")["model"])
@@ -67,8 +72,7 @@ def describe_run(
     folder: Path, tokenizer: Tokenizer, settings: Settings, training: Sequence[Document]
 ) -> dict[str, Any]:
     """What the run took: the log's facts, with the settings that repeat it."""
-    text = (folder / "log.jsonl").read_text(encoding="utf-8")
-    log = [json.loads(line) for line in text.splitlines()]
+    log = read_lines(folder / "log.jsonl")
     tokens = sum(len(encode_document(tokenizer, document)) for document in training)
     last = log[-LAST_STEPS:]
     seen = log[-1]["step"] * settings.batch_rows * settings.length
@@ -83,7 +87,7 @@ def describe_run(
         "loss_nats_per_token": round(
             sum(row["loss_nats_per_token"] for row in last) / len(last), 4
         ),
-        "settings": json.loads((folder / "settings.json").read_text(encoding="utf-8")),
+        "parts": read_lines(folder / "parts.jsonl"),
     }
 
 
@@ -101,16 +105,20 @@ def render_card(metrics: dict[str, Any]) -> str:
         )
     ]
     training, held_out = metrics["training"], metrics["held_out"]
+    settings = training["parts"][-1]["settings"]
     return Template(CARD.read_text(encoding="utf-8")).substitute(
         table="\n".join(rows),
         parameters=f"{metrics['parameters']:,}",
         megabytes=f"{metrics['bytes'] / 1e6:.1f}",
-        commit=metrics["commit"],
+        commits="; ".join(
+            f"`{part['commit']}` from step {part['from_step']:,}" for part in training["parts"]
+        ),
+        short_length=f"{settings['short_length']:,}",
         data_sha256=metrics["data_sha256"],
-        layers=training["settings"]["layers"],
-        hidden=training["settings"]["hidden"],
-        vocabulary=f"{training['settings']['vocabulary']:,}",
-        length=f"{training['settings']['length']:,}",
+        layers=settings["layers"],
+        hidden=settings["hidden"],
+        vocabulary=f"{settings['vocabulary']:,}",
+        length=f"{settings['length']:,}",
         training_documents=f"{training['documents']:,}",
         training_bytes=f"{training['bytes']:,}",
         training_tokens=f"{training['tokens']:,}",
@@ -138,7 +146,6 @@ def main(arguments: Sequence[str]) -> None:
     model.bfloat16().save_pretrained(options.out)
     export_tokenizer(tokenizer, options.out, length=settings.length)
     metrics = {
-        "commit": (options.run / "commit").read_text(encoding="utf-8").strip(),
         "data_sha256": hashlib.sha256(options.data.read_bytes()).hexdigest(),
         "parameters": model.num_parameters(),
         "bytes": sum(path.stat().st_size for path in options.out.iterdir()),

@@ -113,6 +113,8 @@ class TestCard:
         assert lines[3].startswith("**A reference model, not for production.**")
 
     def test_names_the_code_that_trained(self) -> None:
-        """The commit is whole and clean: no figure of code that nobody can read."""
-        assert len(metrics["commit"]) == 40
-        assert int(metrics["commit"], 16)
+        """Every part of the run has a whole and clean commit: no figure of code that nobody can read."""
+        commits = [part["commit"] for part in metrics["training"]["parts"]]
+
+        assert commits
+        assert all(len(commit) == 40 and int(commit, 16) for commit in commits)
