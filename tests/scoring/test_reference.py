@@ -91,13 +91,32 @@ class TestTokenizer:
         assert rendered == "<|bos|>" + as_turns("Be brief.\nWhy?\nBecause.")
 
     def test_generation_starts_the_assistant(self) -> None:
-        """A prompt for generation ends with the assistant's token; a developer speaks as system."""
-        messages = [{"role": "developer", "content": "Hi"}]
+        """A prompt for generation ends with the assistant's token."""
+        messages = [{"role": "user", "content": "Hi"}]
 
         rendered = tokenizer.apply_chat_template(
             messages, tokenize=False, add_generation_prompt=True
         )
-        assert rendered == "<|bos|><|system|>Hi<|end|><|assistant|>"
+        assert rendered == "<|bos|><|user|>Hi<|end|><|assistant|>"
+
+    @pytest.mark.parametrize(
+        ("role", "token"),
+        [("developer", "system"), ("function", "tool"), ("tool", "tool"), ("reviewer", "user")],
+    )
+    def test_every_role_has_a_token(self, role: str, token: str) -> None:
+        """Roles by other names speak as the one they stand for, unknown ones as the user."""
+        rendered = tokenizer.apply_chat_template([{"role": role, "content": "Hi"}], tokenize=False)
+
+        assert rendered == f"<|bos|><|{token}|>Hi<|end|>"
+
+    def test_tool_calls_are_text(self) -> None:
+        """A turn that only calls a tool shows the call as JSON."""
+        call = {"type": "function", "function": {"name": "find", "arguments": {}}}
+
+        rendered = tokenizer.apply_chat_template(
+            [{"role": "assistant", "content": "", "tool_calls": [call]}], tokenize=False
+        )
+        assert rendered.startswith('<|bos|><|assistant|>[{"type": "function"')
 
 
 class TestCard:
