@@ -79,24 +79,31 @@ class TestTokenizer:
 
         assert not text or (offsets[0][0], offsets[-1][1]) == (0, len(text))
 
-    def test_chat_template_is_what_training_showed(self) -> None:
+
+def render(*messages: dict[str, Any], add_generation_prompt: bool = False) -> str:
+    """Return the text that the chat template makes of messages."""
+    return str(
+        tokenizer.apply_chat_template(
+            list(messages), tokenize=False, add_generation_prompt=add_generation_prompt
+        )
+    )
+
+
+class TestChatTemplate:
+    def test_is_what_training_showed(self) -> None:
         """A conversation is rendered as the turns that the model saw in training."""
-        messages = [
+        rendered = render(
             {"role": "system", "content": "Be brief."},
             {"role": "user", "content": "Why?"},
             {"role": "assistant", "content": "Because."},
-        ]
+        )
 
-        rendered = tokenizer.apply_chat_template(messages, tokenize=False)
         assert rendered == "<|bos|>" + as_turns("Be brief.\nWhy?\nBecause.")
 
     def test_generation_starts_the_assistant(self) -> None:
         """A prompt for generation ends with the assistant's token."""
-        messages = [{"role": "user", "content": "Hi"}]
+        rendered = render({"role": "user", "content": "Hi"}, add_generation_prompt=True)
 
-        rendered = tokenizer.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=True
-        )
         assert rendered == "<|bos|><|user|>Hi<|end|><|assistant|>"
 
     @pytest.mark.parametrize(
@@ -105,18 +112,15 @@ class TestTokenizer:
     )
     def test_every_role_has_a_token(self, role: str, token: str) -> None:
         """Roles by other names speak as the one they stand for, unknown ones as the user."""
-        rendered = tokenizer.apply_chat_template([{"role": role, "content": "Hi"}], tokenize=False)
-
-        assert rendered == f"<|bos|><|{token}|>Hi<|end|>"
+        assert render({"role": role, "content": "Hi"}) == f"<|bos|><|{token}|>Hi<|end|>"
 
     def test_tool_calls_are_text(self) -> None:
         """A turn that only calls a tool shows the call as JSON."""
         call = {"type": "function", "function": {"name": "find", "arguments": {}}}
 
-        rendered = tokenizer.apply_chat_template(
-            [{"role": "assistant", "content": "", "tool_calls": [call]}], tokenize=False
-        )
-        assert rendered.startswith('<|bos|><|assistant|>[{"type": "function"')
+        rendered = render({"role": "assistant", "content": None, "tool_calls": [call]})
+
+        assert rendered == f"<|bos|><|assistant|>{json.dumps([call])}<|end|>"
 
 
 class TestCard:
