@@ -131,6 +131,8 @@ def render_card(metrics: dict[str, Any]) -> str:
         held_out_loss=f"{models['reference']['nats_per_symbol']:.3f}",
         held_out_documents=held_out["documents"],
         held_out_bytes=f"{held_out['bytes']:,}",
+        foreign_reference=f"{held_out['other_languages']['reference']:.2f}",
+        foreign_5gram=f"{held_out['other_languages']['token_5gram']:.2f}",
         better=held_out["documents_better_than_token_5gram"],
     )
 
