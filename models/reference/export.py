@@ -32,9 +32,10 @@ if TYPE_CHECKING:
 CARD = Path(__file__).parent / "card.md"
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}"
-    "{% set role = 'system' if message['role'] == 'developer' else message['role'] %}"
-    "{{ '<|' + role + '|>' + (message['content'] or '') + '<|end|>' }}"
-    "{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+    "{% set role = {'developer': 'system', 'function': 'tool'}.get(message.role, message.role) %}"
+    "{{ '<|' + (role if role in ('system', 'assistant', 'tool') else 'user') + '|>' }}"
+    "{{ message.content or '' }}{% if message.tool_calls %}{{ message.tool_calls | tojson }}{% endif %}"
+    "{{ '<|end|>' }}{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
 )
 LAST_STEPS = 50  # the training loss is their mean: a batch alone is noise
 
@@ -130,6 +131,8 @@ def render_card(metrics: dict[str, Any]) -> str:
         held_out_loss=f"{models['reference']['nats_per_symbol']:.3f}",
         held_out_documents=held_out["documents"],
         held_out_bytes=f"{held_out['bytes']:,}",
+        foreign_reference=f"{held_out['other_languages']['reference']:.2f}",
+        foreign_5gram=f"{held_out['other_languages']['token_5gram']:.2f}",
         better=held_out["documents_better_than_token_5gram"],
     )
 

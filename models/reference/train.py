@@ -152,7 +152,8 @@ def rate_factor(progress: float) -> float:
 
 def mixed_precision(device: str) -> AbstractContextManager[object]:
     """Autocast to bf16 where the processor multiplies it; elsewhere it would only be slow."""
-    has_bf16 = device != "cpu" or torch.cpu._is_avx512_bf16_supported()  # noqa: SLF001 - torch has no public name for it
+    able = torch.cpu.get_capabilities()
+    has_bf16 = device != "cpu" or any(able.get(name) for name in ("avx512_bf16", "amx_bf16"))
     # Without its cache: the threads would share the cast weights and with them one graph.
     autocast = torch.autocast(device, dtype=torch.bfloat16, cache_enabled=False)
     return autocast if has_bf16 else nullcontext()

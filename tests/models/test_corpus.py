@@ -46,6 +46,16 @@ class TestSplit:
         assert 0.08 < sum(one.has_turns for one in documents) / len(NAMES) < 0.12
 
 
+class TestDocument:
+    @pytest.mark.parametrize(
+        ("text", "english"),
+        [("A naïve café", True), ("Соавторами RFC являются", False), ("リーダーシップ", False)],
+    )
+    def test_translations_are_told_apart(self, text: str, *, english: bool) -> None:
+        """A text whose letters are mostly outside ASCII is not English; a borrowed word is."""
+        assert Document("s", "f", text).is_english == english
+
+
 class TestTokenizer:
     @given(st.text())
     def test_any_text_comes_back(self, text: str) -> None:
