@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 app: Final = cyclopts.App(
     name="cert",
-    help="What model calls cost, and whether they are recorded.",
+    help="What model calls cost, how sure their answers are, and whether they are recorded.",
     version=__version__,
     result_action="return_value",
 )
-_COMMANDS: Final = ("costs", "read", "doctor", "version")
+_COMMANDS: Final = ("costs", "score", "models", "read", "doctor", "version")
 for _name in _COMMANDS:
     # By name: a command is imported when it is called.
     app.command(f"cert_otel.cli.{_name}:{_name}", name=_name)

@@ -210,12 +210,12 @@ def _without_progress_bars() -> Iterator[None]:
     from transformers.utils import logging  # noqa: PLC0415 - seconds of torch
 
     shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers has no types
+    logging.disable_progress_bar()
     try:
         yield
     finally:
         if shown:
-            logging.enable_progress_bar()  # type: ignore[no-untyped-call]  # transformers has no types
+            logging.enable_progress_bar()
 
 
 def _find_revision(

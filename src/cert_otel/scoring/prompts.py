@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from cert_otel.scoring.packing import Ids
 
 Form = Literal["chat", "joined"]
+Template = Literal["auto", "none"]
+"""`auto` is the model's chat template where it has one; `none` joins prompt and completion."""
 Span = tuple[int, int]
 
 NO_TEMPLATE: Final = "no chat template"
@@ -39,6 +41,8 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     messages: tuple[dict[str, Any], ...] = ()
     """`role` with `content`, or with the `parts` of `gen_ai.input.messages`."""
     tools: tuple[dict[str, Any], ...] = ()
+    template: Template = "auto"
+    """With `none`, prompt and completion become tokens apart: their ids are joined."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,14 +67,18 @@ class _Text(NamedTuple):
     completion: str
     form: Form
     reason: str | None = None
+    apart: bool = False
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, samples: Sequence[Sample]) -> list[Encoded]:
     """Turn samples into tokens, in order; in one call of the tokenizer for each form."""
     texts = [_render(tokenizer, sample) for sample in samples]
     encoded: list[Encoded | None] = [None] * len(texts)
+    for index, text in enumerate(texts):
+        if text.apart:
+            encoded[index] = _encode_apart(tokenizer, text)
     for form in ("chat", "joined"):
-        chosen = [index for index, text in enumerate(texts) if text.form == form]
+        chosen = [i for i, text in enumerate(texts) if text.form == form and not text.apart]
         for index, result in zip(
             chosen, _encode(tokenizer, [texts[i] for i in chosen]), strict=True
         ):
@@ -87,6 +95,8 @@ def _render(tokenizer: PreTrainedTokenizerBase, sample: Sample) -> _Text:
         return _Text("", completion, "joined", "no prompt")
     joined = "\n".join(str(message["content"]) for message in messages if message["content"])
     joined = _clean(sample.prompt if not sample.messages and sample.prompt else joined)
+    if sample.template == "none":
+        return _Text(joined, completion, "joined", "template none", apart=True)
     if not tokenizer.chat_template:
         return _Text(joined, completion, "joined", NO_TEMPLATE)
     try:
