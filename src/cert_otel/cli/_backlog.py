@@ -219,12 +219,14 @@ def alone(path: Path) -> Iterator[None]:
         raise InputError(scores, f"cannot be written: {error.strerror}") from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise InputError(scores, "another cert score is at it; wait for its end") from None
+    try:
         yield
+    finally:
         if not path.is_dir() and not os.fstat(descriptor).st_size:
             scores.unlink(missing_ok=True)
-    except BlockingIOError:
-        raise InputError(scores, "another cert score is at it; wait for its end") from None
-    finally:
         os.close(descriptor)
 
 
