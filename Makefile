@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types layers unit bench reference-model test-peers test-sdks clean
+.PHONY: help setup demo test lint types layers unit bench reference-model torture test-peers test-sdks clean
 
 help:  ## Show what can be made.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -44,6 +44,7 @@ bench: $(STAMP)  ## Print every figure that docs/performance.md claims (about 20
 	$(BIN)/python benchmarks/pricing.py
 	$(BIN)/python benchmarks/jsonl.py
 	$(BIN)/python benchmarks/costs.py
+	$(BIN)/python benchmarks/wire.py
 	$(BIN)/python benchmarks/overhead.py
 
 PROSE ?= build/prose.jsonl.gz
@@ -52,6 +53,9 @@ reference-model: $(STAMP)  ## Train the packaged reference model again: PROSE=pr
 	$(BIN)/python -m pip install --quiet --editable ".[score]"
 	$(BIN)/python models/reference/train.py --data "$(PROSE)" --out build/reference --minutes 50 --threads 2
 	$(BIN)/python models/reference/export.py --data "$(PROSE)" --run build/reference
+
+torture: $(STAMP)  ## 100,000 damaged payloads to the readers of other formats: none may be fatal.
+	cd tests/wire && ../../$(BIN)/python wire_mutations.py 100000 $${SEED:-0}
 
 test-peers: $(STAMP)  ## Other vendors' instrumentors installed beside ours (own environment).
 	$(BIN)/python scripts/test_peers.py

@@ -23,13 +23,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from _environments import ROOT, make_python
-from golden.facts import describe, describe_step, list_sent
+from golden.facts import describe, describe_step
 from golden.messages import MESSAGES, MessagesProvider
 from golden.normalise import Normaliser
 from golden.otlp import encode_logs, encode_spans, merge_logs, merge_spans
 from golden.receiver import Received, Receiver
 from golden.roster import PEERS
 from golden.scenarios import SCENARIOS, WEATHER_RESULT
+from golden.sent import list_sent
 
 from cert_otel.testing import FakeProvider, Reply, ToolCall
 

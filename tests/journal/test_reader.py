@@ -315,6 +315,7 @@ class TestLines:
         """A time without a zone is UTC; one of another zone is brought to it."""
         record = decode_line(b'{"kind":"tool","timestamp":"%s"}' % written.encode())
 
+        assert isinstance(record, Record)
         assert record.timestamp == START
         assert record.timestamp.tzinfo is UTC
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -15,61 +15,67 @@ if TYPE_CHECKING:
 
     from cert_otel.wire.span import Attributes
 
-T = TypeVar("T")
-
 _MESSAGES: Final = msgspec.json.Decoder(list[dict[str, Any]])
-_CONTEXT: Final = msgspec.json.Decoder(list[ContextItem])
-_OBJECT: Final = msgspec.json.Decoder(dict[str, Any])
+_DECODERS: Final[Mapping[str, msgspec.json.Decoder[Any]]] = {
+    semconv.SYSTEM_INSTRUCTIONS: _MESSAGES,
+    semconv.INPUT_MESSAGES: _MESSAGES,
+    semconv.OUTPUT_MESSAGES: _MESSAGES,
+    semconv.TOOL_DEFINITIONS: _MESSAGES,
+    semconv.RETRIEVAL_DOCUMENTS: _MESSAGES,
+    semconv.CONTEXT: msgspec.json.Decoder(list[ContextItem]),
+    semconv.METADATA: msgspec.json.Decoder(dict[str, Any]),
+}
+"""What each attribute that is a JSON text, or structured already, must hold."""
 
 
-class Content:
-    """The attributes of one span that hold content; each is read once."""
+def set_content(
+    fields: dict[str, Any], attributes: Attributes, unreadable: list[str]
+) -> dict[str, Any]:
+    """Set messages, tools, context, and the texts that are taken from them; set texts stay.
 
-    def __init__(self, attributes: Attributes, unreadable: list[str]) -> None:
-        """Read from `attributes`, and name in `unreadable` what is no valid JSON."""
-        self._attributes = attributes
-        self._unreadable = unreadable
+    Args:
+        fields: Of the record; `kind` is there.
+        attributes: Those that hold content.
+        unreadable: Gets the names of those that are no valid JSON.
 
-    def set_messages(self, fields: dict[str, Any]) -> None:
-        """Set the messages and what is taken from them; set texts stay."""
-        system = self._take(semconv.SYSTEM_INSTRUCTIONS, _MESSAGES)
-        asked = self._take(semconv.INPUT_MESSAGES, _MESSAGES)
-        answered = self._take(semconv.OUTPUT_MESSAGES, _MESSAGES)
-        fields["tools"] = self._take(semconv.TOOL_DEFINITIONS, _MESSAGES)
-        fields["context"] = self._take(semconv.CONTEXT, _CONTEXT)
-        if asked:
-            fields.setdefault("input_data", find_text(reversed(asked), role="user"))
-        if answered:
-            fields.setdefault("output_data", find_text(answered))
-        if system:
-            asked = [{"role": "system", "parts": system}, *(asked or ())]
-        fields["input_messages"] = asked
-        fields["output_messages"] = answered
+    Returns:
+        The metadata that the application gave.
+    """
+    found: dict[str, Any] = {}
+    for name, value in attributes.items():
+        decoder = _DECODERS.get(name)
+        if decoder is not None and value is not None:
+            try:
+                found[name] = decode_json(value, decoder) or None
+            except UNREADABLE:
+                unreadable.append(name)
+    if found:
+        _set_messages(fields, found)
+    kind = fields["kind"]
+    if kind == "tool":
+        _set_text(fields, "input_data", attributes.get(semconv.TOOL_CALL_ARGUMENTS))
+        _set_text(fields, "output_data", attributes.get(semconv.TOOL_CALL_RESULT))
+    elif kind == "retrieval":
+        _set_text(fields, "input_data", attributes.get(semconv.RETRIEVAL_QUERY_TEXT))
+        documents = found.get(semconv.RETRIEVAL_DOCUMENTS)
+        fields["context"] = fields.get("context") or _context_from_documents(documents or [])
+    return found.get(semconv.METADATA) or {}
 
-    def set_tool_call(self, fields: dict[str, Any]) -> None:
-        """Set what a tool was given and gave."""
-        _set_text(fields, "input_data", self._attributes.get(semconv.TOOL_CALL_ARGUMENTS))
-        _set_text(fields, "output_data", self._attributes.get(semconv.TOOL_CALL_RESULT))
 
-    def set_retrieval(self, fields: dict[str, Any]) -> None:
-        """Set what was searched for and found."""
-        _set_text(fields, "input_data", self._attributes.get(semconv.RETRIEVAL_QUERY_TEXT))
-        found = self._take(semconv.RETRIEVAL_DOCUMENTS, _MESSAGES)
-        fields["context"] = fields["context"] or _context_from_documents(found or [])
-
-    def take_metadata(self) -> dict[str, Any]:
-        """Return what the application gave."""
-        return self._take(semconv.METADATA, _OBJECT) or {}
-
-    def _take(self, name: str, decoder: msgspec.json.Decoder[T]) -> T | None:
-        value = self._attributes.get(name)
-        if value is None:
-            return None
-        try:
-            return decode_json(value, decoder) or None
-        except UNREADABLE:
-            self._unreadable.append(name)
-            return None
+def _set_messages(fields: dict[str, Any], found: Mapping[str, Any]) -> None:
+    asked = found.get(semconv.INPUT_MESSAGES)
+    answered = found.get(semconv.OUTPUT_MESSAGES)
+    system = found.get(semconv.SYSTEM_INSTRUCTIONS)
+    if asked and "input_data" not in fields:
+        fields["input_data"] = find_text(reversed(asked), role="user")
+    if answered and "output_data" not in fields:
+        fields["output_data"] = find_text(answered)
+    if system:
+        asked = [{"role": "system", "parts": system}, *(asked or ())]
+    fields["input_messages"] = asked
+    fields["output_messages"] = answered
+    fields["tools"] = found.get(semconv.TOOL_DEFINITIONS)
+    fields["context"] = found.get(semconv.CONTEXT)
 
 
 def find_text(messages: Any, *, role: str | None = None) -> str | None:
@@ -87,13 +93,14 @@ def _text_of(message: Mapping[str, Any]) -> str:
     if not isinstance(parts, list):
         content = message.get("content")
         return content if isinstance(content, str) else ""
-    return "\n".join(
+    texts = [
         part["content"]
         for part in parts
         if isinstance(part, dict)
         and part.get("type") == "text"
         and isinstance(part.get("content"), str)
-    )
+    ]
+    return texts[0] if len(texts) == 1 else "\n".join(texts)
 
 
 def _set_text(fields: dict[str, Any], field: str, value: Any) -> None:

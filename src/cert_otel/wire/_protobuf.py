@@ -22,6 +22,8 @@ _DOUBLE: Final = struct.Struct("<d")
 _KEY, _VALUE, _INNER = 0x0A, 0x12, 0x0A
 _TEXT, _BOOL, _INT, _REAL, _ARRAY, _PAIRS, _BYTES = 0x0A, 0x10, 0x18, 0x21, 0x2A, 0x32, 0x3A
 """Tags: field number and wire type, of a pair and of a value."""
+_QUICK: Final = frozenset({_TEXT, _INT})
+"""Decoded without a walk where nothing follows."""
 _MORE: Final = 0x80
 _SIGN: Final = 1 << 63
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
@@ -55,7 +57,7 @@ def _read_pair(pair: bytes) -> tuple[str, Any]:
         decoded = _decode_pair(pair, 0)
     except (IndexError, struct.error):
         raise ValueError(_MALFORMED) from None
-    if len(pair) <= _MEMO_BYTES:
+    if len(pair) <= _MEMO_BYTES and decoded[1].__class__ is not float:  # which never repeat
         if len(_memo) >= _MEMO_ENTRIES:
             _memo.clear()
         _memo[pair] = decoded
@@ -64,14 +66,14 @@ def _read_pair(pair: bytes) -> tuple[str, Any]:
 
 def _decode_pair(pair: bytes, depth: int) -> tuple[str, Any]:
     # As every encoder writes it: the key of less than 128 bytes, then the value, nothing else.
-    if pair[:1] == b"\n" and pair[1] < _MORE:
+    if pair and pair[0] == _KEY and pair[1] < _MORE and pair[pair[1] + 2] == _VALUE:
         end = 2 + pair[1]
-        if pair[end : end + 1] == b"\x12":
-            size = pair[end + 1]
-            size, at = (size, end + 2) if size < _MORE else _read_varint(pair, end + 1)
-            if at + size == len(pair):
-                key = pair[2:end]
-                return _keys.get(key) or _read_key(key), _decode_plain(pair, at, size, depth)
+        size, at = pair[end + 1], end + 2
+        if size >= _MORE:
+            size, at = _read_varint(pair, end + 1)
+        if at + size == len(pair):
+            key = pair[2:end]
+            return _keys.get(key) or _read_key(key), _decode_last(pair, at, size, depth)
     key, value = b"", b""
     for tag, content in _walk(pair):
         if tag == _KEY:
@@ -81,31 +83,28 @@ def _decode_pair(pair: bytes, depth: int) -> tuple[str, Any]:
     return _read_key(key), _decode_value(value, depth)
 
 
+def _decode_last(pair: bytes, at: int, size: int, depth: int) -> Any:
+    """Decode the value of `size` bytes that ends `pair`; texts and doubles without a walk."""
+    if not size:
+        return None
+    tag = pair[at]
+    if tag == _TEXT:
+        length, start = pair[at + 1], at + 2
+        if length >= _MORE:
+            length, start = _read_varint(pair, at + 1)
+        if start + length == len(pair):
+            return pair[start:].decode("utf-8", "replace")
+    elif tag == _REAL and size == _DOUBLE_BYTES:
+        return _DOUBLE.unpack_from(pair, at + 1)[0]
+    return _decode_value(pair[at:], depth)
+
+
 def _read_key(key: bytes) -> str:
     decoded = key.decode("utf-8", "replace")
     if len(_keys) >= _MEMO_ENTRIES:
         _keys.clear()
     _keys[key] = decoded
     return decoded
-
-
-def _decode_plain(pair: bytes, at: int, size: int, depth: int) -> Any:
-    """Decode the value of `size` bytes at the end of `pair`; the usual ones without a walk."""
-    if not size:
-        return None
-    tag = pair[at]
-    if tag == _TEXT:
-        length = pair[at + 1]
-        length, start = (length, at + 2) if length < _MORE else _read_varint(pair, at + 1)
-        if start + length == len(pair):
-            return pair[start:].decode("utf-8", "replace")
-    elif tag == _REAL and size == _DOUBLE_BYTES:
-        return _DOUBLE.unpack_from(pair, at + 1)[0]
-    elif tag == _INT:
-        number, end = _read_varint(pair, at + 1)
-        if end == len(pair) and number < _SIGN:
-            return number
-    return _decode_value(pair[at:], depth)
 
 
 def decode_value(value: bytes) -> Any:
@@ -121,6 +120,12 @@ def decode_value(value: bytes) -> Any:
 
 
 def _decode_value(value: bytes, depth: int) -> Any:
+    if value and value[0] in _QUICK:
+        size, at = _read_varint(value, 1)
+        if value[0] == _TEXT and at + size == len(value):
+            return value[at:].decode("utf-8", "replace")
+        if value[0] == _INT and at == len(value) and size < _SIGN:
+            return size
     decoded: Any = None
     for tag, content in _walk(value):
         read = _READERS.get(tag)

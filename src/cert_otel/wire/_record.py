@@ -24,8 +24,15 @@ from cert_otel.records import (
     StreamOutcome,
     Tokens,
 )
-from cert_otel.wire._content import Content
-from cert_otel.wire._values import clean, find_count, find_number, find_plain, find_text
+from cert_otel.wire._content import set_content
+from cert_otel.wire._values import (
+    MAX_METADATA_CHARS,
+    clean,
+    find_count,
+    find_number,
+    find_plain,
+    find_text,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,12 +81,6 @@ _COUNT_FIELDS: Final = {
     name: (field, rank) for field, names in _COUNTS for rank, name in enumerate(names)
 }
 """Of two names the one of lower rank wins."""
-_COST_PARTS: Final = (
-    ("input", semconv.COST_INPUT),
-    ("output", semconv.COST_OUTPUT),
-    ("cache_read", semconv.COST_CACHE_READ),
-    ("cache_write", semconv.COST_CACHE_WRITE),
-)
 _COST: Final = frozenset(
     {
         semconv.COST_AMOUNT,
@@ -87,7 +88,10 @@ _COST: Final = frozenset(
         semconv.COST_SOURCE,
         semconv.COST_PRICING_VERSION,
         semconv.COST_PARTIAL,
-        *(name for _, name in _COST_PARTS),
+        semconv.COST_INPUT,
+        semconv.COST_OUTPUT,
+        semconv.COST_CACHE_READ,
+        semconv.COST_CACHE_WRITE,
     }
 )
 _CONTENT: Final = frozenset(
@@ -145,6 +149,21 @@ _INSTRUMENTOR: Final = re.compile(
     r"instrumentation|openlit|logfire|langfuse|traceloop|pydantic|^ai$|^@ai-sdk"
 )
 _OUR_SCOPES: Final = "cert_otel"
+_MAX_NAMES: Final = 4096
+
+
+class _Names(dict[str, str]):
+    """Names of attributes, cleaned; empty for one that tells content."""
+
+    def __missing__(self, name: str) -> str:
+        if len(self) >= _MAX_NAMES:
+            self.clear()
+        tells_content = name not in _NOT_CONTENT and _CONTENT_WORD.search(name.lower())
+        self[name] = known = "" if tells_content else clean(name)
+        return known
+
+
+_names = _Names()
 
 
 class _Sorted:
@@ -156,12 +175,17 @@ class _Sorted:
         self.fields: dict[str, Any] = {}
         self.groups: tuple[Attributes, Attributes, Attributes, Attributes] = ({}, {}, {}, {})
         self.metadata: dict[str, Any] = {}
-        # No calls in this loop but where they are needed: it runs for each attribute of each span.
-        fields, groups, find_target = self.fields, self.groups, _TARGETS.get
+        # This loop runs for each attribute of each span: the usual cases call nothing.
+        fields, groups, metadata = self.fields, self.groups, self.metadata
+        find_target = _TARGETS.get
         for name, value in attributes.items():
             target = find_target(name)
             if target is None:
-                self.add_metadata(name, value)
+                if value.__class__ is str and len(value) <= MAX_METADATA_CHARS:
+                    if known := _names[name]:
+                        metadata[known] = value if value.isascii() else clean(value)
+                else:
+                    self.add_metadata(name, value)
             elif target.__class__ is int:
                 groups[target][name] = value
             elif value.__class__ is str:
@@ -173,15 +197,12 @@ class _Sorted:
     def add_metadata(self, name: str, value: Any) -> None:
         """Keep an attribute without a field, unless it may be content."""
         kind = value.__class__
-        if kind is int or kind is bool:
+        if kind is int or kind is bool or (kind is float and isfinite(value)):
             self.metadata[clean(name)] = value
-        elif kind is float:
-            if isfinite(value):
-                self.metadata[clean(name)] = value
-        elif not _names_content(name):
+        elif kind is not float and (known := _names[name]):
             plain = find_plain(value)
             if plain is not None:
-                self.metadata[clean(name)] = plain
+                self.metadata[known] = plain
 
 
 def record_from_plain(span: Span) -> Record | None:
@@ -208,13 +229,14 @@ def record_from_plain(span: Span) -> Record | None:
         _keep(given, counts | cost)
     unreadable: list[str] = []
     if content:
-        _set_content(given, content, unreadable)
+        given.metadata.update(set_content(fields, content, unreadable))
     _set_score_status(fields, others, unreadable)
     if unreadable:
         given.metadata[semconv.RECORD_UNREADABLE] = unreadable
     if span.scope is not None and _is_foreign(span.scope):
         given.metadata[semconv.SCOPE_NAME] = clean(span.scope)
-    return Record(**fields, metadata=given.metadata)
+    fields["metadata"] = given.metadata
+    return Record(**fields)
 
 
 @functools.lru_cache(maxsize=256)
@@ -241,15 +263,10 @@ def _set_identity(fields: dict[str, Any], span: Span) -> None:
     fields["span_id"] = span.span_id
     fields["parent_span_id"] = span.parent_span_id
     resource = span.resource
-    service = resource.get(semconv.SERVICE_NAME)
-    # "unknown_service" is what the SDK writes for "not given".
-    if isinstance(service, str) and not service.startswith("unknown_service"):
-        fields["service"] = clean(service)
-    version = resource.get(semconv.SERVICE_VERSION)
-    if isinstance(version, str):
-        fields["service_version"] = clean(version)
-    if "request_model" in fields:
-        fields.setdefault("model", fields["request_model"])
+    fields["service"] = resource.service
+    fields["service_version"] = resource.service_version
+    if "model" not in fields and "request_model" in fields:
+        fields["model"] = fields["request_model"]
 
 
 def _set_outcome(given: _Sorted, others: Attributes, *, failed: bool) -> None:
@@ -286,34 +303,34 @@ def _set_platform(given: _Sorted, system: Any) -> None:
 
 def _set_tokens(fields: dict[str, Any], given: Attributes) -> None:
     counts: dict[str, int] = {}
-    ranks: dict[str, int] = {}
+    former: dict[str, int] = {}
     for name, value in given.items():
-        count = find_count(value)
-        field, rank = _COUNT_FIELDS[name]
-        if count is not None and rank <= ranks.get(field, rank):
-            counts[field] = count
-            ranks[field] = rank
+        count = value if value.__class__ is int and value >= 0 else find_count(value)
+        if count is not None:
+            field, rank = _COUNT_FIELDS[name]
+            (former if rank else counts)[field] = count
+    if former:
+        counts = former | counts
     if counts:
         fields["tokens"] = Tokens(**counts)
 
 
 def _set_cost(given: _Sorted, cost: Attributes) -> None:
-    amount = find_number(cost.pop(semconv.COST_AMOUNT, None))
+    amount = find_number(cost.get(semconv.COST_AMOUNT))
     if amount is None:
+        cost.pop(semconv.COST_AMOUNT, None)
         _keep(given, cost)
         return
     fields = given.fields
     fields["cost"] = amount
     fields["currency"] = find_text(cost.get(semconv.COST_CURRENCY))
-    source = find_text(cost.get(semconv.COST_SOURCE))
-    if source in _COST_SOURCES:
-        parts = {
-            field: number
-            for field, name in _COST_PARTS
-            if name in cost and (number := find_number(cost[name])) is not None
-        }
+    source = cost.get(semconv.COST_SOURCE)
+    if isinstance(source, str) and source in _COST_SOURCES:
         fields["cost_detail"] = CostDetail(
-            **parts,
+            input=find_number(cost.get(semconv.COST_INPUT)),
+            output=find_number(cost.get(semconv.COST_OUTPUT)),
+            cache_read=find_number(cost.get(semconv.COST_CACHE_READ)),
+            cache_write=find_number(cost.get(semconv.COST_CACHE_WRITE)),
             source=source,  # type: ignore[arg-type] # the line above has checked it
             pricing_version=find_text(cost.get(semconv.COST_PRICING_VERSION)),
             partial=cost.get(semconv.COST_PARTIAL) is True,
@@ -323,18 +340,6 @@ def _set_cost(given: _Sorted, cost: Attributes) -> None:
 def _keep(given: _Sorted, attributes: Attributes) -> None:
     for name, value in attributes.items():
         given.add_metadata(name, value)
-
-
-def _set_content(given: _Sorted, attributes: Attributes, unreadable: list[str]) -> None:
-    content = Content(attributes, unreadable)
-    fields = given.fields
-    content.set_messages(fields)
-    kind = fields["kind"]
-    if kind == "tool":
-        content.set_tool_call(fields)
-    elif kind == "retrieval":
-        content.set_retrieval(fields)
-    given.metadata.update(content.take_metadata())
 
 
 def _set_score_status(fields: dict[str, Any], others: Attributes, unreadable: list[str]) -> None:
@@ -355,9 +360,3 @@ def has_content(fields: Mapping[str, Any]) -> bool:
         or fields.get("input_data")
         or fields.get("output_data")
     )
-
-
-@functools.lru_cache(maxsize=4096)
-def _names_content(name: str) -> bool:
-    """Whether an attribute of this name may hold what was asked or answered."""
-    return name not in _NOT_CONTENT and _CONTENT_WORD.search(name.lower()) is not None

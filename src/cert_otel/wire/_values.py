@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-NUMBERS: Final = frozenset({int, float})
-"""Exact types: True is an int to isinstance(), but no number."""
+_DOUBLE_END: Final = 1 << 1023
+"""No int beyond it is a double."""
 MAX_METADATA_CHARS: Final = 1024
 """Longer attribute values are taken for content and left out of the metadata."""
 
@@ -79,9 +79,12 @@ def find_text(value: Any) -> str | None:
 
 def find_number(value: Any) -> float | None:
     """Return a finite number."""
-    if value is None or type(value) not in NUMBERS or not math.isfinite(value):
+    if value is None:
         return None
-    return float(value)
+    kind = value.__class__
+    if kind is float:
+        return value if isfinite(value) else None
+    return float(value) if kind is int and abs(value) < _DOUBLE_END else None
 
 
 def find_count(value: Any) -> int | None:
@@ -98,7 +101,7 @@ def find_plain(value: Any) -> Any:
     if isinstance(value, int):
         return value
     if isinstance(value, float):
-        return value if math.isfinite(value) else None
+        return value if isfinite(value) else None
     if isinstance(value, list | tuple):
         items = [find_plain(item) for item in value]
         return None if None in items else items

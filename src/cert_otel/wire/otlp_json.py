@@ -22,7 +22,7 @@ from cert_otel.wire._otlp import (
     find_time_ns,
 )
 from cert_otel.wire._values import UNREADABLE, decode_json
-from cert_otel.wire.span import Batch, Event, LogEvent, Span
+from cert_otel.wire.span import Batch, Event, LogEvent, Resource, Span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -78,7 +78,7 @@ class _Item:
 
     __slots__ = ("content", "resource", "scope")
 
-    def __init__(self, content: Any, resource: Mapping[str, Any], scope: str | None) -> None:
+    def __init__(self, content: Any, resource: Resource, scope: str | None) -> None:
         self.content = content
         self.resource = resource
         self.scope = scope
@@ -88,7 +88,8 @@ def _find_items(
     document: Mapping[str, Any], groups: str, scopes: str, items: str
 ) -> Iterator[_Item]:
     for group in _list(document.get(groups)):
-        resource = _read_attributes(_object(_object(group).get("resource")).get("attributes"))
+        given = _object(_object(group).get("resource")).get("attributes")
+        resource = Resource.of(_read_attributes(given))
         for scoped in _list(_object(group).get(scopes)):
             name = _object(_object(scoped).get("scope")).get("name")
             scope = name if isinstance(name, str) and name else None
@@ -180,12 +181,12 @@ def _read_int(content: Any, _depth: int) -> int | None:
 
 def _read_double(content: Any, _depth: int) -> float | None:
     # "NaN", "Infinity" and "-Infinity" are texts in protobuf's JSON.
-    if isinstance(content, str):
-        try:
-            return float(content)
-        except ValueError:
-            return None
-    return float(content) if type(content) in (int, float) and abs(content) < 1e308 else None  # noqa: PLR2004 - of a double
+    if isinstance(content, bool) or not isinstance(content, str | int | float):
+        return None
+    try:
+        return float(content)
+    except (ValueError, OverflowError):
+        return None
 
 
 def _read_bytes(content: Any, _depth: int) -> bytes | None:

@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError
 
 from cert_otel.wire._otlp import EVENT_NAME, STATUS_ERROR, find_time_ns
 from cert_otel.wire._protobuf import decode_value, read_attributes
-from cert_otel.wire.span import Batch, Event, LogEvent, Span
+from cert_otel.wire.span import Batch, Event, LogEvent, Resource, Span
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -144,8 +144,8 @@ def _parse(parse: Any, message: bytes) -> Any:
 
 
 @functools.lru_cache(maxsize=256)
-def _read_resource(message: bytes) -> Mapping[str, Any]:
-    return read_attributes(_parse(_parse_resource, message).attributes)
+def _read_resource(message: bytes) -> Resource:
+    return Resource.of(read_attributes(_parse(_parse_resource, message).attributes))
 
 
 @functools.lru_cache(maxsize=256)
@@ -167,7 +167,7 @@ def _read_id(raw: bytes, size: int) -> str | None:
     return raw.hex() if len(raw) == size and any(raw) else None
 
 
-def _read_span(span: Any, resource: Mapping[str, Any], scope: str | None) -> Span:
+def _read_span(span: Any, resource: Resource, scope: str | None) -> Span:
     parent = span.parent_span_id
     return Span(
         _decode(span.name),
@@ -189,7 +189,7 @@ def _read_event(message: bytes) -> Event:
     return Event(_decode(event.name), read_attributes(event.attributes))
 
 
-def _read_log(log: Any, resource: Mapping[str, Any], scope: str | None) -> LogEvent:
+def _read_log(log: Any, resource: Resource, scope: str | None) -> LogEvent:
     attributes = read_attributes(log.attributes)
     return LogEvent(
         _decode(log.event_name) or str(attributes.get(EVENT_NAME) or ""),

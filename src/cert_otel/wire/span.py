@@ -6,15 +6,39 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from cert_otel import semconv
+from cert_otel.wire._values import clean
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 Attributes = dict[str, Any]
 """Values are str, bool, int, float, bytes, lists of values, dicts of values, or `None`."""
 
-NO_ATTRIBUTES: Final[Mapping[str, Any]] = {}
 NANOSECONDS_END: Final = 1 << 63
 """Beyond it lies the year 2262, and no clock: such a time is taken for missing."""
+
+
+class Resource(msgspec.Struct, frozen=True):
+    """Who recorded spans: shared by all of a process."""
+
+    attributes: Mapping[str, Any]
+    service: str | None
+    """`None` for the SDK's placeholder, too."""
+    service_version: str | None
+
+    @classmethod
+    def of(cls, attributes: Mapping[str, Any]) -> Resource:
+        """Read a resource's attributes."""
+        service = attributes.get(semconv.SERVICE_NAME)
+        version = attributes.get(semconv.SERVICE_VERSION)
+        # "unknown_service" is what the SDK writes for "not given".
+        named = isinstance(service, str) and not service.startswith("unknown_service")
+        return cls(
+            attributes,
+            clean(service) if named else None,  # type: ignore[arg-type] # a str
+            clean(version) if isinstance(version, str) else None,
+        )
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -40,7 +64,7 @@ class Span(msgspec.Struct):
     """Its status is an error."""
     attributes: Attributes
     events: Sequence[Event]
-    resource: Mapping[str, Any]
+    resource: Resource
     scope: str | None
     """Name of the instrumentation scope."""
 
@@ -54,7 +78,7 @@ class LogEvent(msgspec.Struct, frozen=True):
     time_ns: int | None
     attributes: Mapping[str, Any]
     body: Any
-    resource: Mapping[str, Any]
+    resource: Resource
     scope: str | None
 
 

@@ -11,13 +11,16 @@ from opentelemetry.trace import StatusCode
 
 from cert_otel.wire._record import MARKERS, record_from_plain
 from cert_otel.wire._values import MAX_METADATA_CHARS
-from cert_otel.wire.span import Span
+from cert_otel.wire.span import Resource, Span
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
 
     from cert_otel.records import Record
     from cert_otel.wire.span import Attributes
+
+_resource: tuple[object, Resource] = (None, Resource.of({}))
+"""The last that was read."""
 
 __all__ = ["MAX_METADATA_CHARS", "record_from_span"]
 
@@ -47,10 +50,18 @@ def record_from_span(span: ReadableSpan) -> Record | None:
             span.status.status_code is StatusCode.ERROR,
             attributes,
             (),
-            span.resource.attributes,
+            _find_resource(span),
             None if scope is None else scope.name,
         )
     )
+
+
+def _find_resource(span: ReadableSpan) -> Resource:
+    global _resource  # noqa: PLW0603 - of one process nearly all spans have the same
+    known = _resource
+    if known[0] is not span.resource:
+        known = _resource = (span.resource, Resource.of(span.resource.attributes))
+    return known[1]
 
 
 def _copy_attributes(span: ReadableSpan) -> Attributes:
