@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types layers unit bench reference-model torture test-peers test-sdks clean
+.PHONY: help setup demo test lint types layers unit bench reference-model torture test-peers test-sdks check-prices clean
 
 help:  ## Show what can be made.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -67,6 +67,9 @@ test-sdks: $(STAMP)  ## The transparency tests with the oldest to the newest ope
 .PHONY: golden
 golden: $(STAMP)  ## Record again what other vendors' instrumentors emit (own environments).
 	$(BIN)/python scripts/make_golden.py
+
+check-prices: $(STAMP)  ## The price table against LiteLLM's, from its wheel (second opinion).
+	$(BIN)/python scripts/check_litellm.py
 
 clean:  ## Remove what make made.
 	rm -rf build $(VENV) .venv-* .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 import genai_prices
 
 from cert_otel.pricing import price_call, table_info
-from cert_otel.pricing._table import PATH
+from cert_otel.pricing._files import SHIPPED
 from cert_otel.records import Usage
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ USAGES: Final = {
         "cache_read_tokens": 8_000,
         "cache_write_tokens": 1_000,
     },
+    "web searches": {"input_tokens": 1_200, "output_tokens": 50, "web_searches": 3},
 }
 
 OURS: Final = """
@@ -163,7 +164,7 @@ def main() -> None:
     report = {
         "median": summarise(warm),
         "fresh": {"ours": measure_first(OURS), "genai_prices": measure_first(THEIRS)},
-        "table": {"bytes": PATH.stat().st_size, "version": table_info().version},
+        "table": {"bytes": SHIPPED.stat().st_size, "version": table_info().version},
         "python": sys.version.split()[0],
         "warm": warm,
     }

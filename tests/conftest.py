@@ -64,6 +64,7 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in list(os.environ):
         if name.startswith(("CERT_OTEL_", "OTEL_", "OPENAI_", "AZURE_OPENAI_")):
             monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_DATA_HOME", os.devnull)  # no table of prices that a user installed
     config.reset()
     yield
     config.reset()

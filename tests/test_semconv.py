@@ -78,6 +78,7 @@ class TestNames:
             "cert.cost.partial",
             "cert.cost.pricing_version",
             "cert.cost.source",
+            "cert.cost.tools",
             "cert.function.name",
             "cert.input.data",
             "cert.logprob.mean",

@@ -55,6 +55,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """`CERT_OTEL_REQUEST_LOGPROBS`: ask providers for logprobs. Changes the request."""
     cost_aliases: tuple[str, ...] = ()
     """`CERT_OTEL_COST_ALIASES`: attributes that repeat the cost, comma-separated."""
+    prices: Annotated[str, msgspec.Meta(min_length=1)] | None = None
+    """`CERT_OTEL_PRICES`: file of prices that go before those of the table."""
+    prices_table: Annotated[str, msgspec.Meta(min_length=1)] | None = None
+    """`CERT_OTEL_PRICES_TABLE`: the table to use, which `cert prices update` writes."""
     hash_key: str | None = None
     """`CERT_OTEL_HASH_KEY`: secret for pseudonyms and prompt fingerprints."""
     content_max_chars: Annotated[int, _Positive] = 100_000
@@ -167,6 +171,8 @@ _PARSERS: Final[Mapping[str, Callable[[str, str], Any]]] = {
     "semconv": _parse_profile,
     "request_logprobs": _parse_bool,
     "cost_aliases": lambda _, text: tuple(part.strip() for part in text.split(",") if part.strip()),
+    "prices": _parse_text,
+    "prices_table": _parse_text,
     "hash_key": _parse_text,
     "content_max_chars": lambda variable, text: _parse_number(variable, text, whole=True),
     "redact": _parse_regex,

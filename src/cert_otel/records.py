@@ -24,10 +24,11 @@ CostSource = Literal["table", "provider", "override"]
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Tokens of one call, as the provider reported them; `None` is "not reported".
+    """What one call used, as the provider reported it; `None` is "not reported".
 
-    `input_tokens` is everything billed as prompt and includes the cache and audio parts;
-    `output_tokens` includes reasoning and audio. The parts never exceed their whole.
+    `input_tokens` is everything billed as prompt and includes the cache, audio, image and video
+    parts; `output_tokens` includes reasoning, audio, images and video. The parts never exceed
+    their whole.
     """
 
     input_tokens: int | None = None
@@ -43,6 +44,15 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     cache_read_audio_tokens: int | None = None
     input_image_tokens: int | None = None
     output_image_tokens: int | None = None
+    cache_read_image_tokens: int | None = None
+    input_video_tokens: int | None = None
+    output_video_tokens: int | None = None
+    web_searches: int | None = None
+    """Searches that the provider ran for the call, billed one by one."""
+    file_searches: int | None = None
+    """Searches in the provider's vector stores."""
+    code_executions: int | None = None
+    """Sessions or runs of the provider's code interpreter."""
 
 
 class Cost(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -52,10 +62,12 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     currency: str = "USD"
     """ISO 4217."""
     input: float | None = None
-    """Uncached prompt tokens, audio and image input included."""
+    """Uncached prompt tokens, audio, image and video input included."""
     output: float | None = None
     cache_read: float | None = None
     cache_write: float | None = None
+    tools: float | None = None
+    """Fees for searches and code that the provider ran."""
     source: CostSource = "table"
     pricing_version: str | None = None
     partial: bool = False
@@ -79,6 +91,7 @@ class CostDetail(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     output: float | None = None
     cache_read: float | None = None
     cache_write: float | None = None
+    tools: float | None = None
     source: CostSource = "table"
     pricing_version: str | None = None
     partial: bool = False

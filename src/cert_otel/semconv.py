@@ -64,6 +64,8 @@ USAGE_AUDIO_INPUT_TOKENS: Final = "gen_ai.usage.audio.input_tokens"
 USAGE_AUDIO_OUTPUT_TOKENS: Final = "gen_ai.usage.audio.output_tokens"
 USAGE_IMAGE_INPUT_TOKENS: Final = "gen_ai.usage.image.input_tokens"
 USAGE_IMAGE_OUTPUT_TOKENS: Final = "gen_ai.usage.image.output_tokens"
+USAGE_AUDIO_CACHE_READ_TOKENS: Final = "gen_ai.usage.audio.cache_read.input_tokens"
+USAGE_IMAGE_CACHE_READ_TOKENS: Final = "gen_ai.usage.image.cache_read.input_tokens"
 
 # -- GenAI: content (only when the content policy allows it) ---------------------------------
 INPUT_MESSAGES: Final = "gen_ai.input.messages"
@@ -98,6 +100,7 @@ COST_INPUT: Final = "cert.cost.input"
 COST_OUTPUT: Final = "cert.cost.output"
 COST_CACHE_READ: Final = "cert.cost.cache_read"
 COST_CACHE_WRITE: Final = "cert.cost.cache_write"
+COST_TOOLS: Final = "cert.cost.tools"
 COST_PRICING_VERSION: Final = "cert.cost.pricing_version"
 COST_PARTIAL: Final = "cert.cost.partial"
 """True when the amount is a lower bound: the stream ended before its last usage."""
@@ -213,6 +216,8 @@ class FormerGenAI:
     COMPLETION: Final = "gen_ai.completion"
     FUNCTIONS: Final = "llm.request.functions"
     FINISH_REASON: Final = "gen_ai.response.finish_reason"
+    STOP_REASON: Final = "anthropic.message.stop_reason"
+    """What Anthropic's own SDK has for it."""
     REASONING_TOKENS: Final = "gen_ai.usage.reasoning_tokens"
     CACHE_READ_TOKENS: Final = "gen_ai.usage.cache_read_input_tokens"
     CACHE_CREATION_TOKENS: Final = "gen_ai.usage.cache_creation_input_tokens"
@@ -243,6 +248,7 @@ class OpenLLMetry:
     FINISH_REASON: Final = "llm.response.finish_reason"
     STOP_REASON: Final = "llm.response.stop_reason"
     IS_STREAMING: Final = "gen_ai.is_streaming"
+    API_BASE: Final = "gen_ai.openai.api_base"
 
 
 class OpenInference:

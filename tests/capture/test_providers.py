@@ -48,6 +48,11 @@ KNOWN = [
     ("api.novita.ai", "novita", "novita"),
     ("inference.baseten.co", "baseten", "baseten"),
     ("api.z.ai", "z_ai", "zai"),
+    ("open.bigmodel.cn", "zhipuai", "zhipuai"),
+    ("api.minimax.io", "minimax", "minimax"),
+    ("api.voyageai.com", "voyageai", "voyageai"),
+    ("oai.endpoints.kepler.ai.cloud.ovh.net", "ovhcloud", "ovhcloud"),
+    ("vpce-0a-b.bedrock-runtime.us-east-1.vpce.amazonaws.com", "aws.bedrock", "aws"),
 ]
 
 
@@ -197,6 +202,23 @@ class TestClasses:
         target = resolve_target(openai.BedrockOpenAI, scheme="https", host="proxy", port=None)
 
         assert target == Target("aws.bedrock", "aws", "proxy", None)
+
+    @pytest.mark.parametrize(
+        ("name", "provider", "price_id"),
+        [
+            ("AnthropicBedrock", "aws.bedrock", "aws"),
+            ("AsyncAnthropicBedrock", "aws.bedrock", "aws"),
+            ("AnthropicVertex", "gcp.vertex_ai", "google"),
+            ("AsyncAnthropicVertex", "gcp.vertex_ai", "google"),
+        ],
+    )
+    def test_the_clients_of_the_anthropic_package(
+        self, name: str, provider: str, price_id: str
+    ) -> None:
+        """They are known by their names: the package need not be there."""
+        target = resolve_target(type(name, (), {}), scheme="https", host="proxy", port=None)
+
+        assert target == Target(provider, price_id, "proxy", None)
 
     def test_the_name_of_the_sdk_says_nothing(self) -> None:
         """The same client class serves every host."""

@@ -11,7 +11,7 @@ import pytest
 from cert_otel import __version__
 from cert_otel.cli import main
 
-COMMANDS = ("costs", "score", "models", "read", "doctor", "version")
+COMMANDS = ("costs", "score", "models", "read", "doctor", "prices", "version")
 CERT = str(Path(sys.executable).parent / "cert")
 
 

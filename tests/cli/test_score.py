@@ -43,6 +43,15 @@ def read_results(path: Path) -> list[dict[str, Any]]:
     ]
 
 
+def refuse(capsys: pytest.CaptureFixture[str], *words: str | Path) -> str:
+    """Ask for what cannot be done; return what is said."""
+    assert main(["score", *map(str, words)]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "Traceback" not in printed.err
+    return printed.err
+
+
 @pytest.fixture
 def score(scorer: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., dict[str, Any]]:
     """Score with the small model; return what is printed as JSON."""
@@ -301,13 +310,6 @@ class TestMerged:
 class TestRefusals:
     """What cannot be done is one message, with exit code 2, and leaves no file."""
 
-    def refuse(self, capsys: pytest.CaptureFixture[str], *words: str | Path) -> str:
-        assert main(["score", *map(str, words)]) == 2
-        printed = capsys.readouterr()
-        assert printed.out == ""
-        assert "Traceback" not in printed.err
-        return printed.err
-
     def test_no_content(
         self,
         call: Callable[..., Record],
@@ -316,7 +318,7 @@ class TestRefusals:
     ) -> None:
         """The setting that turns content on is named."""
         path = journal("production.jsonl", call(0, **WITHOUT_TEXTS), call(1, **WITHOUT_TEXTS))
-        message = self.refuse(capsys, path)
+        message = refuse(capsys, path)
 
         assert "none of its 2 model calls has content" in message
         assert "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=SPAN_ONLY" in message
@@ -331,11 +333,11 @@ class TestRefusals:
         """A file of functions has no answers."""
         path = journal("production.jsonl", call(0, kind="function"))
 
-        assert "holds no model call" in self.refuse(capsys, path)
+        assert "holds no model call" in refuse(capsys, path)
 
     def test_no_file(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         """Nothing is created for a name that was mistyped."""
-        message = self.refuse(capsys, tmp_path / "none.jsonl")
+        message = refuse(capsys, tmp_path / "none.jsonl")
 
         assert "no such file" in message
         assert list(tmp_path.iterdir()) == []
@@ -349,7 +351,7 @@ class TestRefusals:
         """A folder that is not there is named."""
         path = journal("production.jsonl", call(0))
 
-        message = self.refuse(capsys, path, "--model", "./none")
+        message = refuse(capsys, path, "--model", "./none")
         assert "./none: no such folder" in message
 
     @pytest.mark.parametrize(
@@ -364,7 +366,7 @@ class TestRefusals:
         self, words: list[str], message: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
         """A journal or a text, not both, and no prompt alone."""
-        assert message in self.refuse(capsys, *words)
+        assert message in refuse(capsys, *words)
 
     def test_two_runs_at_once(
         self,
@@ -378,7 +380,7 @@ class TestRefusals:
         path = journal("production.jsonl", call(0))
         with get_scores_path(path).open("wb") as held:
             fcntl.flock(held, fcntl.LOCK_EX)
-            message = self.refuse(capsys, path)
+            message = refuse(capsys, path)
 
         assert "another cert score is at it" in message
 

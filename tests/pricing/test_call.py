@@ -89,7 +89,7 @@ def get_price(model: tuple[str, str], usage: Usage) -> Cost:
 
 def list_parts(cost: Cost) -> list[float | None]:
     """List the parts of a cost."""
-    return [cost.input, cost.output, cost.cache_read, cost.cache_write]
+    return [cost.input, cost.output, cost.cache_read, cost.cache_write, cost.tools]
 
 
 def add(left: Usage, right: Usage) -> Usage:
@@ -132,6 +132,34 @@ class TestCost:
 
         assert get_price(("anthropic", "claude-sonnet-4"), usage).amount == pytest.approx(0.01665)
         assert get_price(("anthropic", "claude-sonnet-4"), longer).cache_write == 0.006
+
+    def test_tools(self) -> None:
+        """What the provider ran for the call has a fee for each use, and a part of its own."""
+        usage = Usage(input_tokens=1_000, output_tokens=0, web_searches=3, file_searches=2)
+        cost = get_price(("openai", "gpt-5"), usage)
+
+        assert cost.input == 0.00125
+        assert cost.tools == pytest.approx(0.035)
+        assert not cost.partial
+
+    def test_video(self) -> None:
+        """Video is part of the input, with a rate of its own."""
+        usage = Usage(input_tokens=1_000_000, output_tokens=0, input_video_tokens=500_000)
+
+        assert get_price(("google", "gemini-3.8-live"), usage).input == 0.875
+
+    def test_cached_images(self) -> None:
+        """Images that were read from the cache have a rate of their own, exactly where reported."""
+        usage = Usage(
+            input_tokens=1_000_000,
+            output_tokens=0,
+            cache_read_tokens=1_000_000,
+            input_image_tokens=1_000_000,
+            cache_read_image_tokens=1_000_000,
+        )
+        cost = get_price(("openai", "gpt-image-1"), usage)
+
+        assert (cost.cache_read, cost.partial) == (2.5, False)
 
     def test_zero_is_a_number(self) -> None:
         """A count of zero costs zero; a count that was not reported costs nothing at all."""
@@ -278,11 +306,14 @@ class TestPartial:
             (("openai", "gpt-4o"), Usage(output_tokens=10)),
             (("openai", "text-embedding-3-small"), Usage(input_tokens=10, output_tokens=1)),
             (("perplexity", "sonar"), PLAIN),
+            (("groq", "openai/gpt-oss-120b"), structs.replace(PLAIN, web_searches=1)),
+            (("openai", "gpt-5"), structs.replace(PLAIN, web_searches=-1)),
+            (("openai", "gpt-5"), structs.replace(PLAIN, code_executions=1)),
             (("openai", "gpt-4o"), Usage(input_tokens=-1, output_tokens=10)),
         ],
     )
     def test_partial(self, model: tuple[str, str], usage: Usage) -> None:
-        """Not reported, reported without a rate, a fee besides tokens, impossible counts."""
+        """Not reported, reported without a rate or a fee, a fee besides, impossible counts."""
         assert get_price(model, usage).partial
 
     @pytest.mark.parametrize(
@@ -290,6 +321,8 @@ class TestPartial:
         [
             (("openai", "text-embedding-3-small"), Usage(input_tokens=10)),
             (("openai", "text-embedding-3-small"), Usage(input_tokens=10, output_tokens=0)),
+            (("groq", "openai/gpt-oss-120b"), structs.replace(PLAIN, web_searches=0)),
+            (("openai", "gpt-5"), structs.replace(PLAIN, web_searches=2)),
             (("openai", "gpt-4o"), Usage(input_tokens=10, output_tokens=1, reasoning_tokens=1)),
         ],
     )

@@ -1,12 +1,16 @@
 """genai-prices is the oracle: what it would bill, we bill, but for the differences below.
 
-Every model of the table is compared, so a new version of the source is compared too.
+Every model of the table, every shape of usage, every date: `list_cases` has more than 300,000.
+A new version of the source is compared likewise.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import cache, lru_cache
+from itertools import product
 from math import isclose
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import pytest
@@ -18,7 +22,7 @@ from cert_otel.pricing import find_model, price_call
 from cert_otel.records import Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from cert_otel.records import Cost
 
@@ -34,14 +38,18 @@ DIFFERENCES: Final = {
     "not reported; we bill as many as can be, a lower bound, and mark the cost partial",
     "inconsistent": "the oracle refuses parts that exceed their whole; we cut them to fit and "
     "mark the cost partial",
+    "tool without a rate": "the oracle bills 0 for it; so do we, but the cost is marked partial",
     "mode": "the oracle bills standard prices when the model has none in that tier on that day; "
     "we bill nothing (None)",
 }
 """Every intended difference, and its reason. One that does not occur any more fails."""
 
+DOCS: Final = Path(__file__).parents[2] / "docs" / "pricing.md"
 PROVIDERS: Final = {provider.id: provider for provider in source_providers}
 KINDS: Final = {
     "cache_read_audio_tokens": "cache_audio_read_tokens",
+    "cache_read_image_tokens": "cache_image_read_tokens",
+    "file_searches": "storage_searches",
     "reasoning_tokens": "output_reasoning_tokens",
 }
 """Our names of counts that the oracle calls otherwise."""
@@ -82,6 +90,22 @@ SHAPES: Final = {
     "images and cache": Usage(
         input_tokens=900, output_tokens=300, cache_read_tokens=300, input_image_tokens=400
     ),
+    "cached images": Usage(
+        input_tokens=900,
+        output_tokens=300,
+        cache_read_tokens=500,
+        input_image_tokens=600,
+        cache_read_image_tokens=400,
+    ),
+    "video": Usage(
+        input_tokens=900, output_tokens=300, input_video_tokens=400, output_video_tokens=250
+    ),
+    "video and cache": Usage(
+        input_tokens=900, output_tokens=300, cache_read_tokens=300, input_video_tokens=400
+    ),
+    "web searches": Usage(input_tokens=1_200, output_tokens=50, web_searches=3),
+    "file searches": Usage(input_tokens=1_200, output_tokens=50, file_searches=2),
+    "code": Usage(input_tokens=1_200, output_tokens=50, code_executions=1),
     "more cached than read": Usage(input_tokens=100, output_tokens=5, cache_read_tokens=1_024),
 }
 LENGTHS: Final = {
@@ -93,6 +117,7 @@ LENGTHS: Final = {
 """What only matters where prices depend on the length of the context."""
 TODAY: Final = datetime(2026, 11, 20, 12, tzinfo=UTC)
 DATES: Final = (
+    TODAY,
     datetime(2023, 6, 1, tzinfo=UTC),
     datetime(2025, 9, 15, 17, 45, tzinfo=UTC),
     datetime(2026, 10, 13, 0, 29, 59, tzinfo=UTC),
@@ -109,38 +134,71 @@ MODES: Final = {
 }
 """Our modes, and how the oracle is asked for them."""
 
+MODE_SHAPES: Final = ("plain", "cached", "cache write", "images", "272001 tokens", "web searches")
+TOOLS: Final = {
+    "web_searches": "web_searches_kcount",
+    "file_searches": "storage_searches_kcount",
+    "code_executions": "code_executions_kcount",
+}
 
-class Compared(NamedTuple):
-    """One question to both, and whether they agree but for the difference."""
+
+class Case(NamedTuple):
+    """One question to both."""
 
     provider: str
     model: str
+    """The name that is asked for."""
     shape: str
     at: datetime
-    mode: str | None
-    difference: str | None
-    agree: bool
+    mode: str | None = None
 
 
-def compare(
-    provider: str, ref: str, shape: str, *, at: datetime, mode: str | None = None
-) -> Compared:
-    """Ask both what a call costs."""
-    usage = (SHAPES | LENGTHS)[shape]
+class Priced(NamedTuple):
+    """What the oracle knows of a model at a time and in a mode."""
+
+    seller: source.Provider
+    model: source.ModelInfo
+    context: dict[str, str] | None
+    rates: frozenset[str]
+    """Names of its prices."""
+    has_mode: bool
+
+
+@lru_cache(maxsize=4096)
+def find_priced(provider: str, ref: str, at: datetime, mode: str | None) -> Priced:
+    """Ask the oracle for a model, once for all shapes."""
     seller, model = get_snapshot().find_provider_model(ref, None, provider, None)
     context = next((c for c in MODES.get(mode or "", ()) if has_mode(model, c, at)), None)
-    rates = {
-        key: rate for key, rate in vars(model.get_prices(at, context)).items() if rate is not None
-    }
-    bill = ask(model, seller, usage, at=at, context=context)
-    difference = explain(rates, usage, refused=bill is None)
+    prices = vars(model.get_prices(at, context))
+    own = any(model is one for one in seller.models)
+    return Priced(
+        seller,
+        model,
+        context,
+        frozenset(key for key, rate in prices.items() if rate is not None),
+        has_mode=mode is None or (context is not None and own),
+    )
+
+
+def find_difference(case: Case) -> str | None:
+    """Ask both what a call costs; return the difference that is to be expected.
+
+    Raises:
+        AssertionError: They differ otherwise.
+    """
+    usage = (SHAPES | LENGTHS)[case.shape]
+    priced = find_priced(case.provider, case.model, case.at, case.mode)
+    bill = ask(priced, usage, at=case.at)
+    difference = explain(priced, usage, refused=bill is None)
     if bill is None:
-        bill = ask(model, seller, usage, at=at, context=context, repair=True)
-    if mode is not None and (context is None or not any(model is own for own in seller.models)):
-        difference = "mode"
-    cost = price_call(provider, ref, usage, at_unix_s=at.timestamp(), service_tier=mode)
-    agree = is_expected(cost, bill, difference=difference)
-    return Compared(provider, ref, shape, at, mode, difference, agree)
+        bill = ask(priced, usage, at=case.at, repair=True)
+    cost = price_call(
+        case.provider, case.model, usage, at_unix_s=case.at.timestamp(), service_tier=case.mode
+    )
+    if bill is not None and cost is not None and has_fee(priced.rates):
+        bill = (*bill[:2], cost.tools or 0.0)
+    assert is_expected(cost, bill, difference=difference), (case, cost, bill, difference)
+    return difference
 
 
 def has_mode(model: source.ModelInfo, context: dict[str, str], at: datetime) -> bool:
@@ -152,62 +210,76 @@ def has_mode(model: source.ModelInfo, context: dict[str, str], at: datetime) -> 
 
 
 def ask(
-    model: source.ModelInfo,
-    provider: source.Provider,
-    usage: Usage,
-    *,
-    at: datetime,
-    context: dict[str, str] | None,
-    repair: bool = False,
-) -> tuple[float, float] | None:
-    """Return what the oracle bills for input and output; `None` when it refuses the usage."""
+    priced: Priced, usage: Usage, *, at: datetime, repair: bool = False
+) -> tuple[float, float, float] | None:
+    """Return what the oracle bills for input, output and tools; `None` when it refuses."""
     counts = {KINDS.get(name, name): getattr(usage, name) for name in usage.__struct_fields__}
     if repair:
         read = min(usage.cache_read_tokens or 0, usage.input_tokens or 0)
         counts["cache_read_tokens"] = read
-        counts["cache_audio_read_tokens"] = min(usage.input_audio_tokens or 0, read)
-        counts["cache_image_read_tokens"] = min(usage.input_image_tokens or 0, read)
+        for kind in ("audio", "image", "video"):
+            counts[f"cache_{kind}_read_tokens"] = min(counts[f"input_{kind}_tokens"] or 0, read)
     try:
-        priced = model.calc_price(
-            source.Usage(**counts), provider, genai_request_timestamp=at, price_context=context
+        answer = priced.model.calc_price(
+            source.Usage(**counts),
+            priced.seller,
+            genai_request_timestamp=at,
+            price_context=priced.context,
         )
     except ValueError:
         return None
-    return float(priced.input_price), float(priced.output_price)
+    tools = answer.total_price - answer.input_price - answer.output_price
+    return float(answer.input_price), float(answer.output_price), float(tools)
 
 
-def explain(rates: dict[str, object], usage: Usage, *, refused: bool) -> str | None:
+def explain(priced: Priced, usage: Usage, *, refused: bool) -> str | None:
     """Name the difference that is to be expected."""
-    if "input_mtok" not in rates:
+    if not priced.has_mode:
+        return "mode"
+    if "input_mtok" not in priced.rates:
         return "no rate"
     if (usage.cache_read_tokens or 0) > (usage.input_tokens or 0):
         return "inconsistent"
     if refused:
         return "cached modality"
-    if "requests_kcount" in rates or {"audio_hours", "input_audio_hours"} & rates.keys() == {
-        "audio_hours"
-    }:
+    return explain_partial(priced.rates, usage)
+
+
+def explain_partial(rates: frozenset[str], usage: Usage) -> str | None:
+    """Name the difference in what a cost says of itself."""
+    if has_fee(rates):
         return "fee"
+    if any(getattr(usage, count) and rate not in rates for count, rate in TOOLS.items()):
+        return "tool without a rate"
     if "output_mtok" not in rates:
         return "output without a rate" if usage.output_tokens else None
     return "not reported" if None in (usage.input_tokens, usage.output_tokens) else None
 
 
+def has_fee(rates: frozenset[str]) -> bool:
+    """Tell whether each call is billed for something that is neither a token nor a tool's use."""
+    return "requests_kcount" in rates or (
+        "audio_hours" in rates and "input_audio_hours" not in rates
+    )
+
+
 def is_expected(
-    cost: Cost | None, bill: tuple[float, float] | None, *, difference: str | None
+    cost: Cost | None, bill: tuple[float, float, float] | None, *, difference: str | None
 ) -> bool:
     """Compare our cost with the oracle's bill."""
     if difference in {"no rate", "mode"}:
         return cost is None
     if cost is None:
         # Only output was reported, and output has no rate.
-        return difference == "output without a rate" and bill == (0.0, 0.0)
+        return difference == "output without a rate" and bill == (0.0, 0.0, 0.0)
+    if bill is None or cost.partial != (difference is not None):
+        return False
     prompt = sum(part or 0.0 for part in (cost.input, cost.cache_read, cost.cache_write))
     return (
-        bill is not None
-        and cost.partial == (difference is not None)
-        and isclose(prompt, bill[0], rel_tol=1e-9)
+        isclose(prompt, bill[0], rel_tol=1e-9)
         and isclose(cost.output or 0.0, bill[1], rel_tol=1e-9)
+        and isclose(cost.tools or 0.0, bill[2], rel_tol=1e-9)
+        and isclose(cost.amount, sum(bill), rel_tol=1e-9)
     )
 
 
@@ -227,9 +299,14 @@ def find_ref(provider: source.Provider, model: source.ModelInfo) -> str | None:
     return next((name for name in names if provider.find_model(name) is model), None)
 
 
-def is_tiered(model: source.ModelInfo) -> bool:
-    """Tell whether some price of a model depends on the length of the context."""
-    return "TieredPrices" in repr(model)
+@cache
+def list_named(provider: str) -> dict[str, source.ModelInfo]:
+    """List the models of a provider that a name leads to."""
+    return {
+        ref: model
+        for model in PROVIDERS[provider].models
+        if (ref := find_ref(PROVIDERS[provider], model)) is not None
+    }
 
 
 def list_changes(model: source.ModelInfo) -> list[datetime]:
@@ -244,63 +321,38 @@ def list_changes(model: source.ModelInfo) -> list[datetime]:
     return [moment for start in starts for moment in (start - timedelta(seconds=1), start)]
 
 
-def list_dates(model: source.ModelInfo) -> list[datetime]:
-    """List moments at which to ask for a model's prices: one where they never change."""
-    constant = isinstance(model.prices, source.ModelPrice)
-    return [DATES[0]] if constant else [*DATES, *list_changes(model)]
+def list_cases(provider: str) -> Iterator[Case]:
+    """List every model, date and shape of a provider, modes where a model has any."""
+    for ref, model in list_named(provider).items():
+        lengths = LENGTHS if "TieredPrices" in repr(model) else ()
+        moments = (*DATES, *list_changes(model))
+        for at, shape in product(moments, (*SHAPES, *lengths)):
+            yield Case(provider, ref, shape, at)
+        if model.price_variants or model.id == "gpt-3.5-turbo":
+            for mode, at, shape in product(MODES, moments, MODE_SHAPES):
+                yield Case(provider, ref, shape, at, mode)
 
 
-@pytest.fixture(scope="module")
-def named() -> dict[tuple[str, str], source.ModelInfo]:
-    """Every model of the oracle that a name leads to."""
-    return {
-        (provider.id, ref): model
-        for provider in PROVIDERS.values()
-        for model in provider.models
-        if (ref := find_ref(provider, model)) is not None
-    }
-
-
-@pytest.fixture(scope="module")
-def prices(named: dict[tuple[str, str], source.ModelInfo]) -> list[Compared]:
-    """Every model: all shapes today, some on other days, and where its price changes."""
-    return [
-        compare(provider, ref, shape, at=at)
-        for (provider, ref), model in named.items()
-        for shapes, dates in (
-            ([*SHAPES, *(LENGTHS if is_tiered(model) else ())], (TODAY,)),
-            (("cached", "272001 tokens"), list_dates(model)),
-        )
-        for at in dates
-        for shape in shapes
-    ]
-
-
-@pytest.fixture(scope="module")
-def modes(named: dict[tuple[str, str], source.ModelInfo]) -> list[Compared]:
-    """Every model that has variants, and some that have none."""
-    chosen = {key: m for key, m in named.items() if m.price_variants or m.id == "gpt-3.5-turbo"}
-    return [
-        compare(provider, ref, shape, at=at, mode=mode)
-        for (provider, ref), model in chosen.items()
-        for at in (*DATES, *list_changes(model))
-        for shape in ("plain", "cached", "cache write", "images", "272001 tokens")
-        for mode in MODES
-    ]
-
-
-def show(compared: Iterable[Compared]) -> list[Compared]:
-    """Return the first disagreements: enough to see what they have in common."""
-    return [one for one in compared if not one.agree][:10]
+EXAMPLES: Final = {
+    "no rate": Case("openai", "whisper-1", "plain", TODAY),
+    "output without a rate": Case("aws", "amazon.titan-embed-text-v1", "plain", TODAY),
+    "fee": Case("perplexity", "sonar", "plain", TODAY),
+    "not reported": Case("openai", "gpt-4o", "prompt only", TODAY),
+    "cached modality": Case("google", "gemini-2.0-flash", "audio and cache", TODAY),
+    "inconsistent": Case("openai", "gpt-4o", "more cached than read", TODAY),
+    "tool without a rate": Case("anthropic", "claude-2", "web searches", TODAY),
+    "mode": Case("anthropic", "claude-3-haiku", "plain", TODAY, "flex"),
+}
 
 
 class TestModels:
     """Which model a name means."""
 
-    def test_same_model(self, named: dict[tuple[str, str], source.ModelInfo]) -> None:
+    @pytest.mark.parametrize("provider", PROVIDERS)
+    def test_same_model(self, provider: str) -> None:
         """A name means the model that it means to the oracle, however it is dated or spelled."""
         wrong = []
-        for provider, ref in named:
+        for ref in list_named(provider):
             for name in (ref, f"{ref}-20251211".upper()):
                 try:
                     _, model = get_snapshot().find_provider_model(name, None, provider, None)
@@ -314,33 +366,66 @@ class TestModels:
 
         assert not wrong
 
+    @pytest.mark.parametrize(
+        ("provider", "name", "model"),
+        [
+            ("aws", "arn:aws:bedrock:us-east-1::foundation-model/{}", "amazon.nova-pro-v1:0"),
+            ("google", "models/{}", "gemini-2.5-pro"),
+            ("google", "publishers/google/models/{}", "gemini-2.5-pro"),
+            ("openai", "openai/{}", "gpt-4o"),
+        ],
+    )
+    def test_more_names(self, provider: str, name: str, model: str) -> None:
+        """Names that the oracle does not know mean the model that they contain."""
+        if provider != "aws":
+            with pytest.raises(LookupError):
+                get_snapshot().find_provider_model(name.format(model), None, provider, None)
+
+        assert find_model(provider, name.format(model)) == find_model(provider, model)
+
     def test_fallback(self) -> None:
         """A provider that resells models has the prices of those that it resells."""
         assert find_model("azure", "gpt-4o") == ("openai", "gpt-4o")
-        assert compare("azure", "gpt-4o", "cached", at=TODAY).agree
+        assert find_difference(Case("azure", "gpt-4o", "cached", TODAY)) is None
 
-    def test_nearly_all_are_named(self, named: dict[tuple[str, str], source.ModelInfo]) -> None:
+    def test_nearly_all_are_named(self) -> None:
         """The comparison reaches the models: those left have rules that no literal text meets."""
-        assert len(named) > 0.99 * sum(len(provider.models) for provider in PROVIDERS.values())
+        named = sum(len(list_named(provider)) for provider in PROVIDERS)
+
+        assert named > 0.99 * sum(len(provider.models) for provider in PROVIDERS.values())
 
 
 class TestPrices:
-    """Standard prices."""
+    """What a call costs."""
 
-    def test_equal(self, prices: list[Compared]) -> None:
-        """Input and output cost what the oracle bills, to 1e-9, but for the differences."""
-        assert not show(prices)
+    @pytest.mark.parametrize("provider", PROVIDERS)
+    def test_equal(self, provider: str) -> None:
+        """Each part costs what the oracle bills, to 1e-9, but for the differences."""
+        assert {find_difference(case) for case in list_cases(provider)} <= {None, *DIFFERENCES}
 
-    def test_differences(self, prices: list[Compared]) -> None:
+    def test_how_many(self) -> None:
+        """As many questions are put to both as docs/pricing.md says: more than 300,000."""
+        count = sum(1 for provider in PROVIDERS for _ in list_cases(provider))
+
+        assert count > 300_000
+        assert f"{count:,} combinations" in DOCS.read_text(encoding="utf-8")
+
+    @pytest.mark.parametrize("difference", DIFFERENCES)
+    def test_differences(self, difference: str) -> None:
         """Each difference is one that occurs."""
-        assert {one.difference for one in prices} == {None, *DIFFERENCES} - {"mode"}
+        assert find_difference(EXAMPLES[difference]) == difference
 
-    def test_mostly_equal(self, prices: list[Compared]) -> None:
+    def test_mostly_equal(self) -> None:
         """The differences are the exception."""
-        plain = [one for one in prices if one.shape in {"plain", "cached"} and one.at == TODAY]
-        equal = [one for one in plain if one.difference is None]
+        cases = [
+            Case(provider, ref, shape, TODAY)
+            for provider in PROVIDERS
+            for ref in list_named(provider)
+            for shape in ("plain", "cached")
+        ]
+        equal = [case for case in cases if find_difference(case) is None]
 
-        assert len(equal) > 0.85 * len(plain)
+        assert len(equal) > 0.85 * len(cases)
 
     @pytest.mark.parametrize("model", ["deepseek-chat", "deepseek-v4-pro", "deepseek-flash"])
     def test_time_of_day(self, model: str) -> None:
@@ -350,20 +435,21 @@ class TestPrices:
             midnight + timedelta(minutes=n, seconds=s) for n in range(0, 1440, 30) for s in (-1, 0)
         ]
 
-        assert not show(compare("deepseek", model, "cached", at=at) for at in moments)
+        for at in moments:
+            assert find_difference(Case("deepseek", model, "cached", at)) is None
 
 
 class TestModes:
     """Prices of service tiers and batches."""
 
-    def test_equal(self, modes: list[Compared]) -> None:
-        """A tier costs what the oracle bills for it, and nothing is guessed where it has none."""
-        assert not show(modes)
-
-    def test_modes_occur(self, modes: list[Compared]) -> None:
+    @pytest.mark.parametrize("mode", MODES)
+    def test_modes_occur(self, mode: str) -> None:
         """Each mode is priced for some model, and missing for some."""
-        assert {one.mode for one in modes if one.difference is None} == MODES.keys()
-        assert {one.mode for one in modes if one.difference == "mode"} == MODES.keys()
+        names = {"fast": ("anthropic", "claude-opus-4-8", "claude-3-haiku")}
+        provider, has, has_not = names.get(mode, ("openai", "gpt-5", "gpt-realtime"))
+
+        assert find_difference(Case(provider, has, "plain", TODAY, mode)) is None
+        assert find_difference(Case(provider, has_not, "plain", TODAY, mode)) == "mode"
 
     def test_batch(self) -> None:
         """`batch=True` is the batch tier, whatever the tier of the call."""

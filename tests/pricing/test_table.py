@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from cert_otel.pricing import ModelRef, find_model, table_info
-from cert_otel.pricing._table import PATH
+from cert_otel.pricing._files import SHIPPED as PATH
 
 ROOT: Final = Path(__file__).parents[2]
 
@@ -74,10 +74,10 @@ class TestLoading:
     def test_import(self) -> None:
         """Importing reads no file."""
         code = (
-            "from cert_otel.pricing import _table, table_info\n"
-            "print(_table.get_table.cache_info().currsize)\n"
+            "from cert_otel.pricing import _files, table_info\n"
+            "print(_files._get_source.cache_info().currsize)\n"
             "table_info()\n"
-            "print(_table.get_table.cache_info().currsize)"
+            "print(_files._get_source.cache_info().currsize)"
         )
 
         assert run(code).split() == ["0", "1"]
@@ -85,9 +85,9 @@ class TestLoading:
     def test_one_provider(self) -> None:
         """Only the providers that are asked for are decoded."""
         code = (
-            "from cert_otel.pricing import _table, find_model\n"
+            "from cert_otel.pricing import _files, find_model\n"
             "find_model('openai', 'gpt-4o'), find_model('nobody', 'gpt-4o')\n"
-            "print(_table.find_provider.cache_info().currsize)"
+            "print(_files.find_provider.cache_info().currsize)"
         )
 
         assert run(code) == "2"

@@ -125,7 +125,7 @@ class TestSeveralDialects:
 class TestGenAI:
     def test_messages_as_span_events(self) -> None:
         """Each event is a message; the choice is the answer."""
-        events = [
+        events: list[tuple[str, dict[str, Any]]] = [
             ("gen_ai.system.message", {"content": "Be brief."}),
             ("gen_ai.user.message", {"content": "What is 2+2?"}),
             (
@@ -166,6 +166,13 @@ class TestGenAI:
 
         assert (record.status, record.error_type) == ("error", "TimeoutError")
         assert "secret" not in encode_line(record).decode()
+
+    @pytest.mark.parametrize(
+        "name", ["gen_ai.response.finish_reason", "anthropic.message.stop_reason"]
+    )
+    def test_one_finish_reason(self, name: str) -> None:
+        """A reason that is no list becomes one."""
+        assert read({"gen_ai.operation.name": "chat", name: "stop"}).finish_reasons == ["stop"]
 
     def test_tool_calls_that_are_flattened(self) -> None:
         """Their arguments are structured."""

@@ -24,7 +24,7 @@ from cert_otel.wire.otlp_proto import read_logs, read_traces
 from cert_otel.wire.reading import read_batch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 JUNK: tuple[Any, ...] = (
     None,
@@ -188,6 +188,7 @@ def run(count: int, seed: int) -> dict[str, int]:
     lines, messages = load_lines(), load_messages()
     totals = {"payloads": 0, "with records": 0, "records": 0}
     for number in range(count):
+        check: Callable[[bytes], int]
         if number % 3 == 2:
             payload = damage_bytes(chance, chance.choice(messages))
             check = check_message

@@ -205,6 +205,7 @@ def records(draw: st.DrawFn) -> Record:
                 output=_amounts,
                 cache_read=_amounts,
                 cache_write=_amounts,
+                tools=_amounts,
                 source=st.sampled_from(["table", "provider", "override"]),
                 pricing_version=_maybe,
                 partial=st.booleans(),

@@ -60,6 +60,8 @@ def add_cost(attributes: dict[str, Any], cost: Cost, aliases: tuple[str, ...]) -
         attributes[semconv.COST_CACHE_READ] = cost.cache_read
     if cost.cache_write is not None:
         attributes[semconv.COST_CACHE_WRITE] = cost.cache_write
+    if cost.tools is not None:
+        attributes[semconv.COST_TOOLS] = cost.tools
     for alias in aliases:
         attributes[alias] = cost.amount
 

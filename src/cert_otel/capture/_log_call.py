@@ -17,33 +17,13 @@ from cert_otel.capture._content import make_encodable, to_json
 from cert_otel.capture._fingerprint import fingerprint_prompt
 from cert_otel.capture._functions import add_surroundings, show, telemetry, to_builtins
 from cert_otel.capture._guard import attempt
-from cert_otel.pricing import price_call
+from cert_otel.pricing import find_price_id, price_call
 from cert_otel.records import Cost, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _NS_PER_MS: Final = 1e6
-_PRICE_IDS: Final = {
-    "openai": "openai",
-    "azure": "azure",
-    "azure.ai.openai": "azure",
-    "anthropic": "anthropic",
-    "bedrock": "aws",
-    "aws.bedrock": "aws",
-    "google": "google",
-    "gcp.gemini": "google",
-    "gcp.vertex_ai": "google",
-    "groq": "groq",
-    "mistral": "mistral",
-    "mistral_ai": "mistral",
-    "deepseek": "deepseek",
-    "x_ai": "x-ai",
-    "cohere": "cohere",
-    "perplexity": "perplexity",
-    "openrouter": "openrouter",
-}
-"""Platform names, the conventions' and the common ones, to price lists."""
 _TOKENS: Final = (
     ("prompt", "input_tokens"),
     ("completion", "output_tokens"),
@@ -164,7 +144,7 @@ def _add_cost(
     if amount is not None:
         add_cost(attributes, Cost(amount=amount, source="override"), aliases)
         return
-    price_id = _PRICE_IDS.get(platform.lower())
+    price_id = find_price_id(platform)
     if usage is None or price_id is None:
         return
     priced = price_call(price_id, model, usage, at_unix_s=time.time())

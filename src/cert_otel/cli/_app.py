@@ -21,10 +21,18 @@ app: Final = cyclopts.App(
     version=__version__,
     result_action="return_value",
 )
-_COMMANDS: Final = ("costs", "score", "models", "read", "doctor", "version")
-for _name in _COMMANDS:
+_COMMANDS: Final = {
+    "costs": "costs:costs",
+    "score": "score:score",
+    "models": "models:models",
+    "read": "read:read",
+    "doctor": "doctor:doctor",
+    "prices": "prices:app",
+    "version": "version:version",
+}
+for _name, _place in _COMMANDS.items():
     # By name: a command is imported when it is called.
-    app.command(f"cert_otel.cli.{_name}:{_name}", name=_name)
+    app.command(f"cert_otel.cli.{_place}", name=_name)
 
 
 def run(argv: Sequence[str]) -> int:

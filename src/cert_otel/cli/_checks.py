@@ -14,7 +14,8 @@ import msgspec
 
 from cert_otel.capture.distro import JSONL_EXPORTER, NAME, default_exporters
 from cert_otel.config import CAPTURE_CONTENT, Config
-from cert_otel.pricing import table_info
+from cert_otel.errors import InputError
+from cert_otel.pricing import check_files, table_info
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -37,6 +38,7 @@ _TRACES_EXPORTERS: Final = "opentelemetry_traces_exporter"
 _CONNECT_TIMEOUT_S: Final = 1.0
 _OLD_PRICES_DAYS: Final = 90
 """Providers change prices several times a year: a quarter old is worth a look."""
+_NEWER_PRICES: Final = "update cert-otel, or install a newer table: cert prices update FILE"
 _DEFAULT_ENDPOINTS: Final = {
     "grpc": "http://localhost:4317",
     "http/protobuf": "http://localhost:4318",
@@ -67,7 +69,7 @@ def run_all(environ: Mapping[str, str]) -> list[Check]:
         ),
         _check_content(config),
         *_check_exporters(config, environ),
-        _check_prices(),
+        _check_prices(config),
         *(settings or [_describe_settings(config)]),
     ]
 
@@ -205,7 +207,11 @@ def _check_endpoint(environ: Mapping[str, str]) -> Check:
     return Check("OTLP", "ok", f"{shown} is reachable")
 
 
-def _check_prices() -> Check:
+def _check_prices(config: Config) -> Check:
+    try:
+        check_files(config)
+    except InputError as error:
+        return Check("prices", "attention", str(error), "calls are priced without that file")
     info = table_info()
     days = (datetime.now(UTC).date() - info.date).days
     finding = (
@@ -214,7 +220,7 @@ def _check_prices() -> Check:
     )
     if days <= _OLD_PRICES_DAYS:
         return Check("prices", "ok", finding)
-    return Check("prices", "attention", finding, "update cert-otel for a newer table")
+    return Check("prices", "attention", finding, _NEWER_PRICES)
 
 
 def _describe_settings(config: Config) -> Check:

@@ -27,12 +27,6 @@ if TYPE_CHECKING:
 _NOT_COVERED: Final = frozenset({"v", "kind", "timestamp", "status", "evaluations", "metadata"})
 """Fields that every record has."""
 _COUNTED: Final = ("details", "passed", "broken", "unreadable")
-_EXPLAINED: Final = {
-    "details": "log events that complete a record",
-    "passed": "spans and log records that tell nothing of a model",
-    "broken": "spans and log records that cannot be read",
-    "unreadable": "lines that cannot be read",
-}
 
 
 def read(
@@ -161,22 +155,30 @@ def _choose_encoder(to: str) -> Callable[[Record | EvaluationRecord], bytes]:
 
 def _print_table(survey: _Survey, output: Path | None, console: Console) -> None:
     for report in survey.files:
-        formats = ", ".join(f"{name} ({count:,})" for name, count in report.formats.items())
-        console.print(
-            f"[bold]{escape(str(report.path))}[/]  {report.lines:,} lines: {formats or 'none'}",
-            soft_wrap=True,
-        )
-        for dialect, count in sorted(report.dialects.items()):
-            console.print(f"  {count:,} records in {dialect}", soft_wrap=True)
-        for name in _COUNTED:
-            if count := getattr(report, name):
-                console.print(f"  {count:,} {_EXPLAINED[name]}", soft_wrap=True)
+        console.print(f"[bold]{escape(str(report.path))}[/]", soft_wrap=True)
+        for title, counts in _list_counts(report):
+            listed = ", ".join(f"{name} {count:,}" for name, count in counts.items() if count)
+            if listed:
+                console.print(f"  {title:8} {escape(listed)}", soft_wrap=True)
     console.print()
     console.print(_tabulate(survey))
     for bad in survey.problems:
         console.print(f"[dim]{escape(str(bad))}[/]", soft_wrap=True)
     if output is not None:
         console.print(f"{survey.kinds.total():,} records in {escape(str(output))}", soft_wrap=True)
+
+
+def _list_counts(report: FileReport) -> Iterator[tuple[str, dict[str, int]]]:
+    yield "lines", {**report.formats, "unreadable": report.unreadable}
+    yield "records", report.dialects
+    yield (
+        "others",
+        {
+            "log events to join": report.details,
+            "passed by": report.passed,
+            "broken": report.broken,
+        },
+    )
 
 
 def _tabulate(survey: _Survey) -> Table:

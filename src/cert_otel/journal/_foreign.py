@@ -11,9 +11,10 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from cert_otel.journal._awaited import price_record, record_from_cert_log
+from cert_otel.pricing import price_record
 from cert_otel.records import Record  # noqa: TC001 - msgspec resolves the annotations at run time
 from cert_otel.wire._values import UNREADABLE, decode_json
+from cert_otel.wire.cert_logs import record_from_cert_log
 from cert_otel.wire.details import Details
 from cert_otel.wire.otlp_json import is_otlp, read_document
 from cert_otel.wire.reading import read_batch

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from cert_otel.errors import InputError
 from cert_otel.journal._foreign import Details, Foreign, finish, finish_rest
 from cert_otel.journal._line import decode_line
 from cert_otel.journal._reader import read_lines
@@ -31,10 +32,16 @@ class Translation:
         """Read the log events of all files.
 
         Args:
-            paths: Files that exist; what `find_journal_files` returned.
+            paths: What `find_journal_files` returned.
+
+        Raises:
+            InputError: A file cannot be read, or not twice.
         """
         self._details = Details()
         for path in paths:
+            if path.exists() and not path.is_file():
+                raise InputError(path, "not a regular file; name a file of JSON lines")
+            next(read_lines(path), None)
             with path.open("rb") as file:
                 for line in file:
                     if _LOGS_KEY in line:

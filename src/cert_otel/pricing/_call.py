@@ -6,27 +6,22 @@ from datetime import date
 from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from cert_otel.pricing._rates import Rates, price_usage, resolve_rates
-from cert_otel.pricing._table import find_priced, get_table
+from cert_otel import config
+from cert_otel.pricing._files import get_overrides, get_table
+from cert_otel.pricing._find import find_override, find_priced
+from cert_otel.pricing._rates import Origin, Rates, price_usage, resolve_rates
+from cert_otel.pricing._table import STANDARD, name_tier
 
 if TYPE_CHECKING:
-    from cert_otel.pricing._table import Row
+    from collections.abc import Iterable
+
+    from cert_otel.pricing._table import Model, Row
     from cert_otel.records import Cost, Usage
 
 _DAY_S: Final = 86_400
 _EPOCH: Final = date(1970, 1, 1)
 _MEMO_SIZE: Final = 4096
 """Entries after which the memo starts anew: room for every model that one process calls."""
-
-_STANDARD: Final = "standard"
-_TIERS: Final = {
-    "": _STANDARD,
-    "auto": _STANDARD,
-    "default": _STANDARD,
-    "on_demand": _STANDARD,
-    "standard_only": _STANDARD,
-}
-"""What providers call their standard tier. Any other name is that of a mode of the table."""
 
 
 class Window(NamedTuple):
@@ -39,6 +34,7 @@ class Window(NamedTuple):
 
 
 _memo: dict[tuple[str, str, str | None], tuple[Window, ...]] = {}
+config.on_change(lambda _: _memo.clear())
 
 
 def price_call(
@@ -50,10 +46,11 @@ def price_call(
     service_tier: str | None = None,
     batch: bool = False,
 ) -> Cost | None:
-    """Price one call by the table.
+    """Price one call by the user's own prices, else by the table.
 
     Args:
-        provider: An id of the table, for instance `openai`, `azure` or `aws`; never a guess.
+        provider: An id of the table, for instance `openai`, `azure` or `aws`, or a host of the
+            user's own prices; never a guess.
         model: The model that answered, as the provider spells it.
         usage: What the provider reported. Impossible counts are cut to fit.
         at_unix_s: When the call was made: prices change by date and by time of day.
@@ -81,35 +78,43 @@ def price_call(
 
 
 def _remember(provider: str, model: str, tier: str | None) -> tuple[Window, ...]:
-    windows = _find_windows(provider, model, tier)
+    windows = (*_find_own_windows(provider, model, tier), *_find_windows(provider, model, tier))
     if len(_memo) >= _MEMO_SIZE:
         _memo.clear()
     _memo[provider, model, tier] = windows
     return windows
 
 
-def _find_windows(provider: str, model: str, tier: str | None) -> tuple[Window, ...]:
-    """Return the windows in the order in which they are tried, the newest first."""
-    found = find_priced(provider, model)
+def _find_own_windows(provider: str, model: str, tier: str | None) -> Iterable[Window]:
+    found = find_override(provider, model)
     if found is None:
         return ()
-    name = (tier or "").lower()
-    mode = _TIERS.get(name, name)
-    if mode == _STANDARD:
-        rows = found.model.standard
-    elif found.provider == provider:
-        rows = found.model.modes.get(mode, ())
-    else:
-        # A reseller's discounts are its own: those of the provider behind it say nothing.
-        rows = ()
-    version = get_table().version
-    return tuple(_read_window(row, version) for row in reversed(rows))
+    origin = Origin("override", get_overrides().version)
+    return _read_windows(_select_rows(found, name_tier(tier)), origin)
 
 
-def _read_window(row: Row, version: str) -> Window:
+def _find_windows(provider: str, model: str, tier: str | None) -> Iterable[Window]:
+    found = find_priced(provider, model)
+    mode = name_tier(tier)
+    # A reseller's discounts are its own: those of the provider behind it say nothing.
+    if found is None or (mode != STANDARD and found.provider != provider):
+        return ()
+    return _read_windows(_select_rows(found.model, mode), Origin("table", get_table().version))
+
+
+def _select_rows(model: Model, mode: str) -> tuple[Row, ...]:
+    return model.standard if mode == STANDARD else model.modes.get(mode, ())
+
+
+def _read_windows(rows: tuple[Row, ...], origin: Origin) -> Iterable[Window]:
+    """Return windows in the order in which they are tried, the newest first."""
+    return (_read_window(row, origin) for row in reversed(rows))
+
+
+def _read_window(row: Row, origin: Origin) -> Window:
     return Window(
         since_unix_s=-inf if row.since is None else (row.since - _EPOCH).days * _DAY_S,
         from_second=row.from_second,
         above_tokens=-inf if row.above_tokens is None else row.above_tokens,
-        rates=resolve_rates(row, version),
+        rates=resolve_rates(row, origin),
     )

@@ -1,23 +1,26 @@
-"""The rate table on disk: its format, how it is read, and which model a name means.
+"""The form of a rate table, and which model of it a name means.
 
-Each provider stays undecoded until it is first asked for. scripts/compile_prices.py writes
-the table with the structs below.
+Each provider stays undecoded until it is first asked for. scripts/compile_prices.py and
+`cert prices update` write tables with the structs below; the user's own prices have their form
+too.
 """
 
 from __future__ import annotations
 
 import re
 from datetime import date  # noqa: TC003 - msgspec resolves the annotations at run time
-from functools import cache, lru_cache
-from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Annotated, Final, NamedTuple
 
 import msgspec
 
-PATH: Final = Path(__file__).with_name("data") / "prices.json"
+STANDARD: Final = "standard"
+_STANDARD_TIERS: Final = frozenset({"", "auto", "default", "on_demand", "standard_only"})
+"""What providers call their standard tier. Any other name is that of a mode of the table."""
 
-_COMPACT_DATE: Final = r"-(20\d{2})(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(?=-|:|$)"
-"""`-20251211`, as LiteLLM and OpenRouter write what the providers call `-2025-12-11`."""
+UNDECODABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What decoding raises for what is no JSON, or not of the form."""
+
+Rate = Annotated[float, msgspec.Meta(ge=0)]
 
 
 class Match(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -45,29 +48,43 @@ class Match(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class Row(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
-    """Rates in USD per million tokens, and when they hold: all three conditions together."""
+    """Rates per million tokens, and when they hold: all three conditions together."""
 
     since: date | None = None
     """First day, UTC."""
-    from_second: int = 0
+    from_second: Annotated[int, msgspec.Meta(ge=0, lt=86_400)] = 0
     """Second of the day, UTC."""
-    above_tokens: int | None = None
+    above_tokens: Annotated[int, msgspec.Meta(ge=0)] | None = None
     """Holds for calls with more input tokens than this."""
+    currency: Annotated[str, msgspec.Meta(pattern="^[A-Z]{3}$")] = "USD"
+    """ISO 4217, of all rates of the row."""
 
-    input: float | None = None
-    cache_read: float | None = None
-    cache_write: float | None = None
-    cache_write_1h: float | None = None
-    input_audio: float | None = None
-    cache_read_audio: float | None = None
-    input_image: float | None = None
-    cache_read_image: float | None = None
-    output: float | None = None
-    output_audio: float | None = None
-    output_image: float | None = None
-    output_reasoning: float | None = None
+    input: Rate | None = None
+    cache_read: Rate | None = None
+    cache_write: Rate | None = None
+    cache_write_1h: Rate | None = None
+    input_audio: Rate | None = None
+    cache_read_audio: Rate | None = None
+    input_image: Rate | None = None
+    cache_read_image: Rate | None = None
+    input_video: Rate | None = None
+    output: Rate | None = None
+    output_audio: Rate | None = None
+    output_image: Rate | None = None
+    output_video: Rate | None = None
+    output_reasoning: Rate | None = None
+    web_searches: Rate | None = None
+    """For a thousand, as the two below."""
+    file_searches: Rate | None = None
+    code_executions: Rate | None = None
     fee: bool = False
-    """Each call is also billed for something that is not a token."""
+    """Each call is also billed for something that is neither a token nor a tool's use."""
+
+
+_CONDITIONS: Final = frozenset({"since", "from_second", "above_tokens", "currency", "fee"})
+RATES: Final = tuple(name for name in Row.__struct_fields__ if name not in _CONDITIONS)
+PER_THOUSAND: Final = frozenset({"web_searches", "file_searches", "code_executions"})
+"""Rates that are not for a million tokens."""
 
 
 class Model(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
@@ -99,85 +116,26 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     providers: dict[str, msgspec.Raw]
 
 
-class TableInfo(NamedTuple):
-    """What the rate table is."""
+class Overrides(NamedTuple):
+    """The user's own prices."""
 
     version: str
-    """Goes into `cert.cost.pricing_version`: the source, and a hash of the content."""
-    date: date
-    """The day on which the prices were taken from their source."""
-    provider_count: int
-    model_count: int
+    """Goes into `cert.cost.pricing_version`: the file's name, and a hash of its content."""
+    providers: dict[str, Provider]
+    """By the id of a price list, or by host or host and port, in lower case."""
 
 
-class ModelRef(NamedTuple):
-    """A model of the table."""
-
-    provider: str
-    """Whose price it is: a provider that resells models has the price of the one it resells."""
-    model: str
+NO_OVERRIDES: Final = Overrides("", {})
 
 
-class Found(NamedTuple):
-    """A model, and whose it is."""
-
-    provider: str
-    model: Model
-
-
-@cache
-def get_table() -> Table:
-    """Read the table; the second time it is there already."""
-    return msgspec.json.decode(PATH.read_bytes(), type=Table)
-
-
-@lru_cache(maxsize=64)
-def find_provider(provider: str) -> Provider | None:
-    """Decode one provider; `None` when the table has none of exactly this id."""
-    raw = get_table().providers.get(provider)
-    return None if raw is None else msgspec.json.decode(raw, type=Provider)
-
-
-def find_priced(provider: str, model: str) -> Found | None:
-    """Find what `find_model` finds, with its rates."""
-    name = model.lower()
-    found = _find(provider, name)
-    if found is not None:
-        return found
-    dashed = re.sub(_COMPACT_DATE, r"-\1-\2-\3", name)
-    return None if dashed == name else _find(provider, dashed)
-
-
-def find_model(provider: str, model: str) -> ModelRef | None:
-    """Find the model of the table that a name means.
-
-    Args:
-        provider: An id of the table, for instance `openai`, `azure` or `aws`. An id that the
-            table does not have finds nothing, whatever the model.
-        model: As the provider or the application spells it; case does not matter.
-    """
-    found = find_priced(provider, model)
-    return None if found is None else ModelRef(found.provider, found.model.id)
-
-
-def table_info() -> TableInfo:
-    """Describe the table, for `cert doctor` and reports."""
-    table = get_table()
-    return TableInfo(table.version, table.date, len(table.providers), table.model_count)
-
-
-def _find(provider: str, name: str) -> Found | None:
-    own = find_provider(provider)
-    if own is None:
+def find_own(provider: Provider | None, name: str) -> Model | None:
+    """Find the first model of a provider whose rule holds for a lower-case name."""
+    if provider is None:
         return None
-    for candidate in (provider, *own.fallbacks):
-        model = _find_own(candidate, name)
-        if model is not None:
-            return Found(candidate, model)
-    return None
+    return next((model for model in provider.models if model.match.is_match(name)), None)
 
 
-def _find_own(provider: str, name: str) -> Model | None:
-    decoded = find_provider(provider)
-    models = () if decoded is None else decoded.models
-    return next((model for model in models if model.match.is_match(name)), None)
+def name_tier(tier: str | None) -> str:
+    """Return the mode of the table that a service tier is."""
+    name = (tier or "").lower()
+    return STANDARD if name in _STANDARD_TIERS else name

@@ -92,6 +92,7 @@ _COST: Final = frozenset(
         semconv.COST_OUTPUT,
         semconv.COST_CACHE_READ,
         semconv.COST_CACHE_WRITE,
+        semconv.COST_TOOLS,
     }
 )
 _CONTENT: Final = frozenset(
@@ -331,6 +332,7 @@ def _set_cost(given: _Sorted, cost: Attributes) -> None:
             output=find_number(cost.get(semconv.COST_OUTPUT)),
             cache_read=find_number(cost.get(semconv.COST_CACHE_READ)),
             cache_write=find_number(cost.get(semconv.COST_CACHE_WRITE)),
+            tools=find_number(cost.get(semconv.COST_TOOLS)),
             source=source,  # type: ignore[arg-type] # the line above has checked it
             pricing_version=find_text(cost.get(semconv.COST_PRICING_VERSION)),
             partial=cost.get(semconv.COST_PARTIAL) is True,

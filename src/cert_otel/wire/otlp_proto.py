@@ -61,6 +61,8 @@ _MESSAGES: Final[Mapping[str, Sequence[tuple[str, int, Any, bool]]]] = {
 }
 _TRACE_ID_BYTES: Final = 16
 _SPAN_ID_BYTES: Final = 8
+_ZEROS: Final = frozenset({bytes(_TRACE_ID_BYTES), bytes(_SPAN_ID_BYTES)})
+"""Ids that are none."""
 
 
 def _build_pool() -> descriptor_pool.DescriptorPool:
@@ -164,7 +166,7 @@ def _decode(text: bytes) -> str:
 
 
 def _read_id(raw: bytes, size: int) -> str | None:
-    return raw.hex() if len(raw) == size and any(raw) else None
+    return raw.hex() if len(raw) == size and raw not in _ZEROS else None
 
 
 def _read_span(span: Any, resource: Resource, scope: str | None) -> Span:

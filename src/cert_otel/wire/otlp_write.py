@@ -67,6 +67,7 @@ _COST: Final = (
     (semconv.COST_OUTPUT, "output"),
     (semconv.COST_CACHE_READ, "cache_read"),
     (semconv.COST_CACHE_WRITE, "cache_write"),
+    (semconv.COST_TOOLS, "tools"),
     (semconv.COST_SOURCE, "source"),
     (semconv.COST_PRICING_VERSION, "pricing_version"),
     (semconv.COST_PARTIAL, "partial"),

@@ -24,7 +24,8 @@ _NAMES: Final = (
     (f"{FormerGenAI.DETAILS}cache_write_tokens", semconv.USAGE_CACHE_CREATION_TOKENS),
     (f"{FormerGenAI.DETAILS}reasoning_tokens", semconv.USAGE_REASONING_TOKENS),
 )
-FORMER_NAMES: Final = frozenset({name for name, _ in _NAMES} | {FormerGenAI.FINISH_REASON})
+_REASONS: Final = (FormerGenAI.FINISH_REASON, FormerGenAI.STOP_REASON)
+FORMER_NAMES: Final = frozenset({*(name for name, _ in _NAMES), *_REASONS})
 FLATTENED: Final = (
     f"{FormerGenAI.PROMPT}.",
     f"{FormerGenAI.COMPLETION}.",
@@ -41,9 +42,9 @@ def read_former_names(span: Span) -> None:
     """Give what is still under a former name its present one."""
     attributes = span.attributes
     move(attributes, _NAMES)
-    reason = attributes.pop(FormerGenAI.FINISH_REASON, None)
-    if reason:
-        fill(attributes, semconv.RESPONSE_FINISH_REASONS, as_list(reason))
+    for name in _REASONS:
+        if reason := attributes.pop(name, None):
+            fill(attributes, semconv.RESPONSE_FINISH_REASONS, as_list(reason))
 
 
 def read_messages(span: Span) -> None:

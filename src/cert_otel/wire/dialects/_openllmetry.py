@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from cert_otel import semconv
@@ -13,7 +14,7 @@ from cert_otel.wire.dialects._providers import to_provider
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from cert_otel.wire.span import Span
+    from cert_otel.wire.span import Attributes, Span
 
 _KINDS: Final[Mapping[str, str]] = {
     "workflow": "chain",
@@ -36,8 +37,10 @@ _USAGE: Final = (
     (OpenLLMetry.USAGE_REASONING, semconv.USAGE_REASONING_TOKENS),
     (OpenLLMetry.IS_STREAMING, semconv.REQUEST_STREAM),
 )
+_HOST: Final = re.compile(r"https?://([^/:@\s]+)")
 NAMES: Final = frozenset(
     {OpenLLMetry.REQUEST_TYPE, OpenLLMetry.FINISH_REASON, OpenLLMetry.STOP_REASON}
+    | {OpenLLMetry.API_BASE}
     | {name for name, _ in _USAGE}
 )
 
@@ -57,9 +60,18 @@ def read(span: Span) -> None:
     for name in (OpenLLMetry.FINISH_REASON, OpenLLMetry.STOP_REASON):
         if reason := attributes.pop(name, None):
             fill(attributes, semconv.RESPONSE_FINISH_REASONS, as_list(reason))
+    _read_host(attributes)
     for name in (semconv.PROVIDER_NAME, semconv.SYSTEM):
         if name in attributes:
             attributes[name] = to_provider(attributes[name])
+
+
+def _read_host(attributes: Attributes) -> None:
+    """Read the host, which says whose prices apply, from the base of the API's addresses."""
+    base = attributes.get(OpenLLMetry.API_BASE)
+    if isinstance(base, str):
+        host = _HOST.match(base)
+        fill(attributes, semconv.SERVER_ADDRESS, host and host[1])
 
 
 def _read_decorated(span: Span, kind: str) -> None:
