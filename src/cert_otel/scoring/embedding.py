@@ -12,6 +12,7 @@ import importlib
 import math
 import threading
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import numpy as np
@@ -79,6 +80,19 @@ def to_unit_vectors(rows: FloatArray) -> npt.NDArray[np.float32]:
         raise ValueError(f"row {bad[0]} has norm {norms[bad[0]]}: it has no direction")
     unit: npt.NDArray[np.float32] = (exact / norms[:, None]).astype(np.float32)
     return unit
+
+
+def embed_groups(groups: Sequence[Sequence[str]], embedder: Embedder) -> list[Embeddings]:
+    """Embed groups of texts in one call, for instance each question with its steps.
+
+    Returns:
+        As many embeddings as groups, in order.
+    """
+    vectors, truncated = embedder.embed([text for group in groups for text in group])
+    borders = np.cumsum([0, *map(len, groups)])
+    return [
+        Embeddings(vectors[start:end], truncated[start:end]) for start, end in pairwise(borders)
+    ]
 
 
 class SentenceEmbedder:
