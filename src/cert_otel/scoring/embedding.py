@@ -22,7 +22,7 @@ from cachetools import LRUCache
 from cert_otel.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from sentence_transformers import SentenceTransformer
@@ -228,13 +228,16 @@ def _without_progress_bars() -> Iterator[None]:
     """Keep transformers from drawing on standard error while it loads."""
     from transformers.utils import logging  # noqa: PLC0415 - seconds of torch
 
+    # Named with a type, as transformers annotates them in part only.
+    hide: Callable[[], None] = logging.disable_progress_bar
+    show: Callable[[], None] = logging.enable_progress_bar
     shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers has no types
+    hide()
     try:
         yield
     finally:
         if shown:
-            logging.enable_progress_bar()  # type: ignore[no-untyped-call]  # transformers has no types
+            show()
 
 
 def _find_revision(
