@@ -14,20 +14,23 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from cert_otel.scoring.embedding import SentenceEmbedder
+from cert_otel.scoring.embedding import SentenceEmbedder, embed_groups
 from cert_otel.scoring.phase_space import measure_energies, measure_trajectory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy.typing as npt
 
     from cert_otel.scoring.embedding import Embedder
+
+    Vectors = npt.NDArray[np.float32]
 
 EOBQA: Final = Path(__file__).parents[1] / "tests" / "data" / "eobqa" / "obqa_chains.tsv"
 
@@ -60,14 +63,10 @@ def read_mistakes(path: Path) -> list[Chain]:
     return [Chain(row["input"], row["steps"], row["mistake_index"] is None) for row in rows]
 
 
-def embed_chains(
-    chains: Iterable[Chain], embedder: Embedder
-) -> list[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]:
+def embed_chains(chains: Sequence[Chain], embedder: Embedder) -> list[tuple[Vectors, Vectors]]:
     """Embed each question and its steps, all in one call."""
-    texts = [text for chain in chains for text in (chain.question, *chain.steps)]
-    ends = np.cumsum([1 + len(chain.steps) for chain in chains])
-    parts = np.split(embedder.embed(texts).vectors, ends[:-1])
-    return [(part[0], part[1:]) for part in parts]
+    groups = embed_groups([(chain.question, *chain.steps) for chain in chains], embedder)
+    return [(group.vectors[0], group.vectors[1:]) for group in groups]
 
 
 def measure_auc(values: Sequence[float], good: Sequence[bool]) -> float:
@@ -111,11 +110,25 @@ def count(chains: Sequence[Chain]) -> dict[str, int]:
     return {"chains": len(chains), "good": sum(chain.good for chain in chains)}
 
 
+def find_half_width(auc: float, *, good: int, bad: int) -> float:
+    """Return half of the 95 % interval of an AUC (Hanley and McNeil 1982)."""
+    both_higher, both_lower = auc / (2 - auc), 2 * auc * auc / (1 + auc)
+    variance = (
+        auc * (1 - auc)
+        + (good - 1) * (both_higher - auc * auc)
+        + (bad - 1) * (both_lower - auc * auc)
+    ) / (good * bad)
+    return 1.96 * math.sqrt(variance)
+
+
 def print_text(report: Mapping[str, Mapping[str, Any]]) -> None:
-    """Print one line for each data set."""
+    """Print one line for each data set, each AUC with half of its 95 % interval."""
     for name, figures in report.items():
+        good, bad = figures["good"], figures["chains"] - figures["good"]
         shown = (
-            f"{key} {value:.3f}" if isinstance(value, float) else f"{key} {value}"
+            f"{key} {value:.3f} ± {find_half_width(value, good=good, bad=bad):.3f}"
+            if isinstance(value, float)
+            else f"{key} {value}"
             for key, value in figures.items()
         )
         print(f"{name}: {', '.join(shown)}")

@@ -12,6 +12,7 @@ import importlib
 import math
 import threading
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import numpy as np
@@ -21,7 +22,7 @@ from cachetools import LRUCache
 from cert_otel.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from sentence_transformers import SentenceTransformer
@@ -81,6 +82,19 @@ def to_unit_vectors(rows: FloatArray) -> npt.NDArray[np.float32]:
     return unit
 
 
+def embed_groups(groups: Sequence[Sequence[str]], embedder: Embedder) -> list[Embeddings]:
+    """Embed groups of texts in one call, for instance each question with its steps.
+
+    Returns:
+        As many embeddings as groups, in order.
+    """
+    vectors, truncated = embedder.embed([text for group in groups for text in group])
+    borders = np.cumsum([0, *map(len, groups)])
+    return [
+        Embeddings(vectors[start:end], truncated[start:end]) for start, end in pairwise(borders)
+    ]
+
+
 class SentenceEmbedder:
     """A sentence-transformers model; offline, cached, thread-safe."""
 
@@ -114,6 +128,8 @@ class SentenceEmbedder:
         self._batch_size = batch_size
         self._cache: LRUCache[bytes, _Cached] = LRUCache(cache_size)
         self._lock = threading.Lock()
+        # Tokenizers keep truncation as state: two threads at once raise "Already borrowed".
+        self._model_lock = threading.Lock()
 
     @property
     def name(self) -> str:
@@ -132,18 +148,21 @@ class SentenceEmbedder:
             known = {key: self._cache[key] for key in keys if key in self._cache}
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
         if missing:
-            fresh = dict(zip(missing, self._encode(list(missing.values())), strict=True))
+            with self._model_lock:
+                fresh = dict(zip(missing, self._encode(list(missing.values())), strict=True))
             known |= fresh
             with self._lock:
                 self._cache.update(fresh)
         return self._collect([known[key] for key in keys])
 
-    def _encode(self, texts: list[str]) -> Iterator[_Cached]:
+    def _encode(self, texts: list[str]) -> list[_Cached]:
         clean = [text.encode(errors="replace").decode() for text in texts]
         vectors = np.asarray(
             self._model.encode(clean, batch_size=self._batch_size, show_progress_bar=False)
         )
-        return map(_Cached, to_unit_vectors(vectors), self._count_beyond_window(clean))
+        rows = zip(to_unit_vectors(vectors), self._count_beyond_window(clean), strict=True)
+        # Copies, lest one row in the cache keeps its whole batch in memory.
+        return [_Cached(vector.copy(), truncated) for vector, truncated in rows]
 
     def _count_beyond_window(self, texts: list[str]) -> list[int]:
         window = self._model.max_seq_length
@@ -209,13 +228,16 @@ def _without_progress_bars() -> Iterator[None]:
     """Keep transformers from drawing on standard error while it loads."""
     from transformers.utils import logging  # noqa: PLC0415 - seconds of torch
 
+    # Named with a type, as transformers annotates them in part only.
+    hide: Callable[[], None] = logging.disable_progress_bar
+    show: Callable[[], None] = logging.enable_progress_bar
     shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
+    hide()
     try:
         yield
     finally:
         if shown:
-            logging.enable_progress_bar()
+            show()
 
 
 def _find_revision(
