@@ -106,6 +106,7 @@ def render_card(metrics: dict[str, Any]) -> str:
         )
     ]
     training, held_out = metrics["training"], metrics["held_out"]
+    against = held_out["against_token_5gram"]
     settings = training["parts"][-1]["settings"]
     return Template(CARD.read_text(encoding="utf-8")).substitute(
         table="\n".join(rows),
@@ -133,7 +134,10 @@ def render_card(metrics: dict[str, Any]) -> str:
         held_out_bytes=f"{held_out['bytes']:,}",
         foreign_reference=f"{held_out['other_languages']['reference']:.2f}",
         foreign_5gram=f"{held_out['other_languages']['token_5gram']:.2f}",
-        better=held_out["documents_better_than_token_5gram"],
+        better=against["documents_better"],
+        ratio=f"{100 * against['ratio']:.1f}",
+        ratio_low=f"{100 * against['ratio_low']:.1f}",
+        ratio_high=f"{100 * against['ratio_high']:.1f}",
     )
 
 

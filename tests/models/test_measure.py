@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from corpus import Document
-from measure import figures, report
+from measure import compare, figures, report
 from scores import Bits
 
 HELD_OUT = [
@@ -27,7 +27,7 @@ class TestReport:
         assert (found["documents"], found["bytes"]) == (2, 10)
         assert found["models"]["reference"]["bits_per_byte"] == 1.5
         assert found["other_languages"]["reference"] == 9.0
-        assert found["documents_better_than_token_5gram"] == 1
+        assert found["against_token_5gram"]["documents_better"] == 1
         assert found["by_source"]["b"] == {
             "documents": 1, "bytes": 5, "reference": 2.0, "token_5gram": 1.8, "byte_5gram": 3.0,
         }  # fmt: skip
@@ -38,6 +38,17 @@ class TestReport:
 
         assert "peps/pep-0591.rst" in sample["files"]
         assert (sample["documents"], sample["reference"], sample["token_5gram"]) == (1, 1.0, 2.0)
+
+
+class TestCompare:
+    def test_pairs_documents(self) -> None:
+        """A model that always needs half has half the bits, and the interval leaves no doubt."""
+        theirs = [Bits(float(i), 1, 1) for i in range(2, 20)]
+        ours = [Bits(one.bits / 2, 1, 1) for one in theirs]
+
+        assert compare(ours, theirs) == {
+            "ratio": 0.5, "ratio_low": 0.5, "ratio_high": 0.5, "documents_better": 18,
+        }  # fmt: skip
 
 
 class TestFigures:
