@@ -154,9 +154,14 @@ class TestTable:
     """What people see."""
 
     def test_the_machine_and_the_models(
-        self, scorer: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+        self,
+        scorer: Path,
+        cache: Path,
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         """Device and memory, the model that would be taken, and a row for each."""
+        monkeypatch.setenv("COLUMNS", "400")
         put_into_cache(cache, "someone/tiny", scorer)
         assert main(["models", str(scorer)]) == 0
 

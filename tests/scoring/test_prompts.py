@@ -69,6 +69,20 @@ class TestForm:
         assert read(encoded) == ("Hi, ", "you.")
         assert (encoded.form, encoded.reason) == ("joined", NO_TEMPLATE)
 
+    def test_template_none(self) -> None:
+        """When asked for, the ids of both are joined, as if each were a text of its own."""
+        spaced: Any = build_tokenizer()
+        spaced._tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+        sample = Sample(prompt="Hi", completion="you", template="none")
+
+        _, encoded = encode(spaced, [Sample(prompt="Hi", completion="you"), sample])
+
+        ids = spaced("Hi")["input_ids"] + spaced("you", add_special_tokens=False)["input_ids"]
+        assert encoded.ids.tolist() == ids
+        assert len(ids) == len(" Hi you")
+        assert (encoded.scored_from, encoded.form) == (3, "joined")
+        assert encoded.reason == "template none"
+
     def test_template_refuses(self) -> None:
         """A template that does not take the messages is left out, with its reason."""
         messages = ({"role": "system", "content": "A"}, {"role": "user", "content": "B"})

@@ -130,10 +130,14 @@ def _tabulate(machine: Machine, entries: Sequence[ModelEntry], chosen: str) -> T
             Text(entry.name, "bold" if entry.name == chosen else ""),
             _WHERE[entry.source],
             _MISSING if entry.parameters is None else f"{entry.parameters / _MILLION:,.1f} M",
-            _MISSING if needed is None else f"{needed / _GB:,.2f} GB",
+            _MISSING if needed is None else _format_bytes(needed),
             Text(entry.problem or _FITS[machine.fits(entry)]),
         )
     return table
+
+
+def _format_bytes(count: int) -> str:
+    return f"{count / _GB:,.1f} GB" if count >= _GB else f"{count / _MILLION:,.0f} MB"
 
 
 _WHERE: Final = {

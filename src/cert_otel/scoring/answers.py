@@ -161,7 +161,15 @@ def _describe_outcome(
         return "skipped", outcome
     if isinstance(outcome, Exception):
         return "error", type(outcome).__name__
-    return outcome.result.status, outcome.result.reason
+    result = outcome.result
+    if result.status == "error":
+        return "error", _leave_message_out(result.reason or "unknown")
+    return result.status, result.reason
+
+
+def _leave_message_out(reason: str) -> str:
+    """Keep where it went wrong and the type; an exception's text may quote the answer."""
+    return ": ".join(reason.split(": ")[:2])
 
 
 def _make_trajectory(measured: Measured) -> Trajectory | None:
