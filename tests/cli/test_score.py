@@ -417,6 +417,28 @@ class TestTable:
         assert second.split() == ["o4-mini", "1", "$0.2500", "0", "-", "-", "-", "-"]
         assert "coverage 2 of 3 calls scored (66.7%); 1 skipped: no_text (1)" in facts
 
+    @pytest.mark.parametrize("width", [50, 80, 120])
+    def test_cuts_no_number(  # noqa: PLR0917 - parametrised
+        self,
+        width: int,
+        call: Callable[..., Record],
+        journal: Callable[..., Path],
+        scorer: Path,
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """A narrow terminal has fewer columns, and cost, perplexity and energy at any width."""
+        path = journal("production.jsonl", call(0, model="a-model-with-a-long-name", cost=1234.5))
+        monkeypatch.setenv("COLUMNS", str(width))
+        assert main(["score", str(path), "--model", str(scorer)]) == 0
+
+        table, _, _ = capsys.readouterr().out.partition("\n\n")
+        assert "…" not in table
+        assert " $1,234.50 " in table
+        assert ("entropy" in table) is (width > 80)
+        assert {"perplexity", "energy"} <= set(table.split())
+        assert all(len(line) <= width for line in table.splitlines())
+
     def test_the_model_comes_from_the_settings(
         self,
         call: Callable[..., Record],

@@ -13,11 +13,11 @@ from rich.text import Text
 
 from cert_otel.cli._backlog import NO_IDS, get_key
 from cert_otel.cli._models import is_reference
-from cert_otel.cli._output import open_console, print_json
+from cert_otel.cli._output import fit_columns, open_console, print_json
 from cert_otel.cli.costs import format_cost
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from cert_otel.cli._scoring import Run
@@ -100,7 +100,7 @@ def print_summary(coverage: Coverage, *, as_json: bool) -> None:
         print_json(coverage)
         return
     with open_console() as console:
-        console.print(_tabulate(coverage.by_model))
+        console.print(_tabulate(coverage.by_model, console.width))
         console.print()
         for line in _describe(coverage):
             console.print(escape(line), soft_wrap=True)
@@ -163,22 +163,15 @@ def _weigh(figures: Iterable[tuple[float | None, int | None]]) -> float | None:
     return math.fsum(value * tokens for value, tokens in known) / total if total else None
 
 
-def _tabulate(rows: Sequence[ModelFigures]) -> Table:
+def _tabulate(rows: Sequence[ModelFigures], width: int) -> Table:
+    cells = {name: [show(row) for row in rows] for name, show in _COLUMNS.items()}
+    names = fit_columns(cells, width, left_out_first=_LEFT_OUT_FIRST)
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("model", overflow="fold")
-    for name in ("calls", "cost", "scored", "perplexity", "entropy", "surprise", "energy"):
+    for name in names:
         table.add_column(name, justify="right", no_wrap=True)
-    for row in rows:
-        table.add_row(
-            Text(row.model or "unknown"),
-            f"{row.calls:,}",
-            format_cost(row.cost, row.currency),
-            f"{row.scored:,}",
-            _format(row.perplexity, ",.2f"),
-            _format(row.entropy_mean, ".2f"),
-            _format(row.surprise_rate, ".1%"),
-            _format(row.energy_mean, ".2f"),
-        )
+    for at, row in enumerate(rows):
+        table.add_row(Text(row.model or "unknown"), *(cells[name][at] for name in names))
     return table
 
 
@@ -202,3 +195,16 @@ def _describe(coverage: Coverage) -> Iterator[str]:
     if coverage.passed_over:
         parts.append(f"{coverage.passed_over:,} were done before")
     yield f"coverage {'; '.join(parts)}"
+
+
+_COLUMNS: Final[Mapping[str, Callable[[ModelFigures], str]]] = {
+    "calls": lambda row: f"{row.calls:,}",
+    "cost": lambda row: format_cost(row.cost, row.currency),
+    "scored": lambda row: f"{row.scored:,}",
+    "perplexity": lambda row: _format(row.perplexity, ",.2f"),
+    "entropy": lambda row: _format(row.entropy_mean, ".2f"),
+    "surprise": lambda row: _format(row.surprise_rate, ".1%"),
+    "energy": lambda row: _format(row.energy_mean, ".2f"),
+}
+_LEFT_OUT_FIRST: Final = ("entropy", "surprise", "calls", "scored")
+"""What a narrow terminal does without: a number is never cut."""
