@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from cert_otel.records import Record
 
 CERT = str(Path(sys.executable).parent / "cert")
+STOPPED = "cert: stopped; what was scored is kept, the next run goes on\n"
 WITHOUT_TEXTS = dict.fromkeys(
     ("input_data", "output_data", "input_messages", "output_messages"), None
 )
@@ -232,26 +233,36 @@ class TestJournal:
 class TestKilled:
     """A run that is ended from outside."""
 
+    @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
     def test_loses_no_finished_batch(
-        self, call: Callable[..., Record], journal: Callable[..., Path], scorer: Path
+        self,
+        end: signal.Signals,
+        call: Callable[..., Record],
+        journal: Callable[..., Path],
+        scorer: Path,
     ) -> None:
         """The next run goes on behind what was written: each call has exactly one result."""
-        path = journal("production.jsonl", *map(call, range(400)))
+        path = journal("production.jsonl", *map(call, range(1000)))
         command = [CERT, "score", str(path), "--model", str(scorer)]
         scores = get_scores_path(path)
-        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as run:
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as run:
             while run.poll() is None and not (scores.exists() and scores.stat().st_size):
                 time.sleep(0.002)
-            run.send_signal(signal.SIGKILL)
+            run.send_signal(end)
+            _, said = run.communicate()
         survived = read_results(path)
         done = subprocess.run(
             [*command, "--format", "json"], capture_output=True, text=True, check=True
         )
 
         results = read_results(path)
-        assert 0 < len(survived) < 400
+        assert run.returncode == (130 if end == signal.SIGINT else -end)
+        assert said == ("" if end == signal.SIGKILL else STOPPED)
+        assert 0 < len(survived) < 1000
         assert results[: len(survived)] == survived
-        assert len({one["span_id"] for one in results}) == len(results) == 400
+        assert len({one["span_id"] for one in results}) == len(results) == 1000
         assert json.loads(done.stdout)["passed_over"] == len(survived)
 
 
@@ -323,6 +334,29 @@ class TestRefusals:
         assert "none of its 2 model calls has content" in message
         assert "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=SPAN_ONLY" in message
         assert not get_scores_path(path).exists()
+
+    def test_no_ids(
+        self,
+        call: Callable[..., Record],
+        journal: Callable[..., Path],
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        """A result needs something to refer to; CERT's logs have nothing."""
+        path = journal("production.jsonl", call(0, trace_id=None, span_id=None))
+
+        assert "none of its model calls has trace and span id" in refuse(capsys, path)
+
+    def test_some_without_ids(
+        self,
+        score: Callable[..., dict[str, Any]],
+        call: Callable[..., Record],
+        journal: Callable[..., Path],
+    ) -> None:
+        """Beside others they are counted."""
+        path = journal("production.jsonl", call(0), call(1, span_id=None))
+        summary = score(path)
+
+        assert (summary["scored"], summary["skipped"]) == (1, {"no_ids": 1})
 
     def test_no_call(
         self,

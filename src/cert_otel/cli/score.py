@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 from cyclopts import Parameter
 
 from cert_otel.cli import _models
-from cert_otel.cli._backlog import Backlog, alone
+from cert_otel.cli._backlog import NO_IDS, Backlog, alone
 from cert_otel.cli._files import check_new, create
 from cert_otel.cli._output import Format  # noqa: TC001 - cyclopts resolves the annotations
 from cert_otel.cli._settings import get_valid_config
@@ -96,7 +96,7 @@ def _score_journal(
         check_new(output)
     with alone(path):
         backlog = Backlog([path], find_skip_reason)
-        _refuse_without_content(path, [backlog.get_reason(call) for call in backlog.calls])
+        _refuse_nothing(path, [backlog.get_reason(call) for call in backlog.calls])
         run = Run(backlog, _models.open_model(model), template)
         try:
             run.work()
@@ -111,10 +111,15 @@ def _score_journal(
     return EXIT_ATTENTION if coverage.errors else 0
 
 
-def _refuse_without_content(path: Path, reasons: Sequence[str | None]) -> None:
-    """Raise where no call has texts: a run that scores nothing is a mistake in the asking."""
+def _refuse_nothing(path: Path, reasons: Sequence[str | None]) -> None:
+    """Raise where no call can be scored: a run that does nothing is a mistake in the asking."""
     from cert_otel.scoring.answers import NO_CONTENT  # noqa: PLC0415 - needs the [score] extra
 
+    if all(reason == NO_IDS for reason in reasons):
+        raise InputError(
+            path,
+            "none of its model calls has trace and span id, by which results are joined to them",
+        )
     if all(reason in NO_CONTENT for reason in reasons):
         raise InputError(
             path,
