@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -111,11 +112,25 @@ def count(chains: Sequence[Chain]) -> dict[str, int]:
     return {"chains": len(chains), "good": sum(chain.good for chain in chains)}
 
 
+def find_half_width(auc: float, *, good: int, bad: int) -> float:
+    """Return half of the 95 % interval of an AUC (Hanley and McNeil 1982)."""
+    both_higher, both_lower = auc / (2 - auc), 2 * auc * auc / (1 + auc)
+    variance = (
+        auc * (1 - auc)
+        + (good - 1) * (both_higher - auc * auc)
+        + (bad - 1) * (both_lower - auc * auc)
+    ) / (good * bad)
+    return 1.96 * math.sqrt(variance)
+
+
 def print_text(report: Mapping[str, Mapping[str, Any]]) -> None:
-    """Print one line for each data set."""
+    """Print one line for each data set, each AUC with half of its 95 % interval."""
     for name, figures in report.items():
+        good, bad = figures["good"], figures["chains"] - figures["good"]
         shown = (
-            f"{key} {value:.3f}" if isinstance(value, float) else f"{key} {value}"
+            f"{key} {value:.3f} ± {find_half_width(value, good=good, bad=bad):.3f}"
+            if isinstance(value, float)
+            else f"{key} {value}"
             for key, value in figures.items()
         )
         print(f"{name}: {', '.join(shown)}")
