@@ -42,7 +42,7 @@ LAST_STEPS = 50  # the training loss is their mean: a batch alone is noise
 def export_tokenizer(tokenizer: Tokenizer, folder: Path, *, length: int) -> None:
     """Write the tokenizer as transformers reads it."""
     named = {BOS, EOS, PAD}
-    PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]  # transformers leaves it untyped
+    PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         bos_token=BOS,
         eos_token=EOS,

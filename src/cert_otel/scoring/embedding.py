@@ -114,6 +114,8 @@ class SentenceEmbedder:
         self._batch_size = batch_size
         self._cache: LRUCache[bytes, _Cached] = LRUCache(cache_size)
         self._lock = threading.Lock()
+        # Tokenizers keep truncation as state: two threads at once raise "Already borrowed".
+        self._model_lock = threading.Lock()
 
     @property
     def name(self) -> str:
@@ -132,18 +134,21 @@ class SentenceEmbedder:
             known = {key: self._cache[key] for key in keys if key in self._cache}
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
         if missing:
-            fresh = dict(zip(missing, self._encode(list(missing.values())), strict=True))
+            with self._model_lock:
+                fresh = dict(zip(missing, self._encode(list(missing.values())), strict=True))
             known |= fresh
             with self._lock:
                 self._cache.update(fresh)
         return self._collect([known[key] for key in keys])
 
-    def _encode(self, texts: list[str]) -> Iterator[_Cached]:
+    def _encode(self, texts: list[str]) -> list[_Cached]:
         clean = [text.encode(errors="replace").decode() for text in texts]
         vectors = np.asarray(
             self._model.encode(clean, batch_size=self._batch_size, show_progress_bar=False)
         )
-        return map(_Cached, to_unit_vectors(vectors), self._count_beyond_window(clean))
+        rows = zip(to_unit_vectors(vectors), self._count_beyond_window(clean), strict=True)
+        # Copies, lest one row in the cache keeps its whole batch in memory.
+        return [_Cached(vector.copy(), truncated) for vector, truncated in rows]
 
     def _count_beyond_window(self, texts: list[str]) -> list[int]:
         window = self._model.max_seq_length
@@ -210,12 +215,12 @@ def _without_progress_bars() -> Iterator[None]:
     from transformers.utils import logging  # noqa: PLC0415 - seconds of torch
 
     shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers has no types
+    logging.disable_progress_bar()
     try:
         yield
     finally:
         if shown:
-            logging.enable_progress_bar()  # type: ignore[no-untyped-call]  # transformers has no types
+            logging.enable_progress_bar()
 
 
 def _find_revision(
