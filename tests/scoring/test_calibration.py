@@ -69,6 +69,13 @@ class TestFit:
         assert peak is not None
         assert peak.growth == pytest.approx(growth, abs=0.08)
 
+    def test_takes_growth_for_2_at_most(self) -> None:
+        """Beyond, length alone would decide."""
+        peak = fit(make_answers(500, growth=3.0)).peak
+
+        assert peak is not None
+        assert peak.growth == 2.0
+
     def test_takes_independence_where_lengths_do_not_differ(self) -> None:
         """Answers of one length cannot tell how peaks grow."""
         peak = fit([Trajectory(tokens=50, entropy_max=n / 200) for n in range(200)]).peak

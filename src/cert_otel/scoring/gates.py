@@ -74,7 +74,8 @@ class CertGates(msgspec.Struct, frozen=True, kw_only=True):
     """CERT's figures and verdict, under its names; for comparison only."""
 
     avg_perplexity: float | None
-    """Mean of 1/p: one token of p = 0.0001 among 150 adds 67."""
+    """Mean of 1/p: one token of p = 0.0001 among 150 adds 67. Infinite ones are left out, and
+    where nothing else is there it is `None`, and the verdict is no."""
     max_entropy: float | None
     """Nats, over ten candidates, not renormalised."""
     final_surprise: float | None
@@ -122,7 +123,7 @@ def compute_cert_gates(nll: Floats, topk_entropy: Floats, tail_mass: Floats) -> 
         )
     probability = np.exp(-nll.astype(np.float64))
     inverse = 1 / probability[probability > 0]
-    perplexity = float(inverse.mean()) if len(inverse) else 0.0
+    perplexity = float(inverse.mean()) if len(inverse) else None
     surprising = probability[probability < _CERT_SURPRISING_P]
     surprise = float(-np.log(surprising + _CERT_EPSILON).sum())
     entropy = float(_undo_renormalisation(topk_entropy, tail_mass).max())
@@ -130,7 +131,8 @@ def compute_cert_gates(nll: Floats, topk_entropy: Floats, tail_mass: Floats) -> 
         avg_perplexity=perplexity,
         max_entropy=entropy,
         final_surprise=surprise,
-        cert_passed=perplexity < CERT_PERPLEXITY_LIMIT
+        cert_passed=perplexity is not None
+        and perplexity < CERT_PERPLEXITY_LIMIT
         and entropy < CERT_ENTROPY_LIMIT
         and surprise < CERT_SURPRISE_LIMIT,
     )
