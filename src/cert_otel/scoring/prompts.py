@@ -80,13 +80,9 @@ def encode(tokenizer: PreTrainedTokenizerBase, samples: Sequence[Sample]) -> lis
 
 def _render(tokenizer: PreTrainedTokenizerBase, sample: Sample) -> _Text:
     completion = _clean(sample.completion)
-    messages = [_flatten(message) for message in sample.messages]
-    if not messages and sample.prompt is not None:
-        messages = [{"role": "user", "content": sample.prompt}]
+    messages, joined = flatten_messages(sample)
     if not messages:
         return _Text("", completion, "joined", "no prompt")
-    joined = "\n".join(str(message["content"]) for message in messages if message["content"])
-    joined = _clean(sample.prompt if not sample.messages and sample.prompt else joined)
     if not tokenizer.chat_template:
         return _Text(joined, completion, "joined", NO_TEMPLATE)
     try:
@@ -97,6 +93,15 @@ def _render(tokenizer: PreTrainedTokenizerBase, sample: Sample) -> _Text:
         _logger.debug("chat template refused", exc_info=True)
         return _Text(joined, completion, "joined", f"the chat template refused: {problem}")
     return _Text(_clean(str(prompt)), completion, "chat")
+
+
+def flatten_messages(sample: Sample) -> tuple[list[dict[str, Any]], str]:
+    """Return the messages of a sample as chat templates read them, and their texts joined."""
+    messages = [_flatten(message) for message in sample.messages]
+    if not messages and sample.prompt is not None:
+        messages = [{"role": "user", "content": sample.prompt}]
+    joined = "\n".join(str(message["content"]) for message in messages if message["content"])
+    return messages, _clean(sample.prompt if not sample.messages and sample.prompt else joined)
 
 
 def _flatten(message: dict[str, Any]) -> dict[str, Any]:
