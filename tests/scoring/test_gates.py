@@ -146,8 +146,8 @@ class TestCalibratedGates:
 
         assert votes.calibration == few.id
         assert votes.abstained[1:] == (
-            "surprise_rate: uncalibrated: 1 answers are too few",
-            "entropy_peak: uncalibrated: 1 answers are too few",
+            "surprise_rate: uncalibrated: 1 answers, 100 are needed",
+            "entropy_peak: uncalibrated: 1 answers, 100 are needed",
         )
 
     def test_abstain_beyond_the_lengths_they_know(self, calibration: Calibration) -> None:

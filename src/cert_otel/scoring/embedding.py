@@ -12,6 +12,7 @@ import importlib
 import math
 import threading
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import numpy as np
@@ -21,7 +22,7 @@ from cachetools import LRUCache
 from cert_otel.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from sentence_transformers import SentenceTransformer
@@ -79,6 +80,19 @@ def to_unit_vectors(rows: FloatArray) -> npt.NDArray[np.float32]:
         raise ValueError(f"row {bad[0]} has norm {norms[bad[0]]}: it has no direction")
     unit: npt.NDArray[np.float32] = (exact / norms[:, None]).astype(np.float32)
     return unit
+
+
+def embed_groups(groups: Sequence[Sequence[str]], embedder: Embedder) -> list[Embeddings]:
+    """Embed groups of texts in one call, for instance each question with its steps.
+
+    Returns:
+        As many embeddings as groups, in order.
+    """
+    vectors, truncated = embedder.embed([text for group in groups for text in group])
+    borders = np.cumsum([0, *map(len, groups)])
+    return [
+        Embeddings(vectors[start:end], truncated[start:end]) for start, end in pairwise(borders)
+    ]
 
 
 class SentenceEmbedder:
@@ -214,13 +228,16 @@ def _without_progress_bars() -> Iterator[None]:
     """Keep transformers from drawing on standard error while it loads."""
     from transformers.utils import logging  # noqa: PLC0415 - seconds of torch
 
+    # Named with a type, as transformers annotates them in part only.
+    hide: Callable[[], None] = logging.disable_progress_bar
+    show: Callable[[], None] = logging.enable_progress_bar
     shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
+    hide()
     try:
         yield
     finally:
         if shown:
-            logging.enable_progress_bar()
+            show()
 
 
 def _find_revision(

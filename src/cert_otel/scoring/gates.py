@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Final, Literal
 import msgspec
 import numpy as np
 
+from cert_otel.scoring.calibration import MIN_ANSWERS
+
 if TYPE_CHECKING:
     import numpy.typing as npt
 
@@ -183,7 +185,7 @@ def _vote_on_tail(gate: Gate, value: float, tail: float, level: float) -> Vote:
 def _abstain_uncalibrated(gate: Gate, value: float, calibration: Calibration | None) -> Vote:
     reason = "uncalibrated"
     if calibration is not None:
-        reason = f"uncalibrated: {calibration.answers} answers are too few"
+        reason = f"uncalibrated: {calibration.answers} answers, {MIN_ANSWERS} are needed"
     return Vote(gate=gate, outcome="abstained", value=value, reason=reason)
 
 
