@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from cert_otel.errors import CertOtelError
+from cert_otel.scoring.backends.generation import Stop, generate
 from cert_otel.scoring.backends.scored import (
     DEADLINE,
     Generated,
@@ -17,7 +18,6 @@ from cert_otel.scoring.backends.scored import (
 )
 from cert_otel.scoring.defaults import is_reference
 from cert_otel.scoring.engine import Engine
-from cert_otel.scoring.generation import Stop, generate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -10,7 +10,7 @@ import torch
 from tests.scoring.reference import build_network, build_tokenizer
 
 from cert_otel.scoring import attention
-from cert_otel.scoring.generation import BATCH, Stop, generate
+from cert_otel.scoring.backends.generation import BATCH, Stop, generate
 from cert_otel.scoring.networks import LoadedModel, prepare
 
 if TYPE_CHECKING:
