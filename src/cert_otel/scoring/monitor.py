@@ -15,7 +15,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from cert_otel.errors import CertOtelError, ConfigError
-from cert_otel.scoring import defaults
 from cert_otel.scoring._analyst import Analyst, Limit, Writing, guard
 from cert_otel.scoring._assembly import Gates, PhaseMeter
 from cert_otel.scoring._health import PROBE, check_inference, check_model
@@ -115,7 +114,9 @@ class HamiltonianMonitor:
         self._cache = ResultCache(cache_size)
         local = None
         if backends is None:
-            local = _make_local(
+            from cert_otel.scoring.backends.local import LocalBackend  # noqa: PLC0415 - seconds of torch
+
+            local = LocalBackend.named(
                 model_name, device=device, use_8bit=use_8bit, revision=revision, offline=offline
             )
             backends = (local,)
@@ -316,27 +317,6 @@ def _check(**settings: float) -> None:
     for name, value in settings.items():
         if not value > 0:
             raise ConfigError(name, f"{value} is not greater than 0")
-
-
-def _make_local(
-    model_name: str | Path | None,
-    *,
-    device: str,
-    use_8bit: bool,
-    revision: str | None,
-    offline: bool,
-) -> LocalBackend:
-    from cert_otel.scoring.backends.local import LocalBackend  # noqa: PLC0415 - seconds of torch
-
-    load = partial(
-        defaults.load,
-        model_name,
-        device=device,
-        quantization="8bit" if use_8bit else None,
-        revision=revision,
-        offline=offline,
-    )
-    return LocalBackend(load, configuration=repr((str(model_name), load.keywords)))
 
 
 def _preload(local: LocalBackend) -> None:

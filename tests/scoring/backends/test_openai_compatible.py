@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -155,6 +155,16 @@ class TestFigures:
 
         assert (remote.status, remote.form) == ("scored", "joined")
         assert "no chat template" in (remote.form_reason or "")
+
+    def test_of_what_is_no_text(self, server: CompletionsServer) -> None:
+        """A completion that no tokenizer takes is an error of its own."""
+        backend = OpenAICompatibleBackend(server.url, "tiny", tokenizer=build_tokenizer())
+        wrong: Any = 17
+
+        bad, good = ask(backend, Sample(completion=wrong), SAMPLES[0])
+
+        assert (bad.reason or "").startswith("tokenizer: ")
+        assert good.status == "scored"
 
     def test_of_nothing(self, server: CompletionsServer, backend: OpenAICompatibleBackend) -> None:
         """An empty completion is skipped, and the server not asked."""

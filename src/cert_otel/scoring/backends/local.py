@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Final, Self
 
 from cert_otel.errors import CertOtelError
+from cert_otel.scoring import defaults
 from cert_otel.scoring.backends.generation import Stop, generate
 from cert_otel.scoring.backends.scored import (
     DEADLINE,
@@ -16,11 +18,11 @@ from cert_otel.scoring.backends.scored import (
     TokenFigures,
     never,
 )
-from cert_otel.scoring.defaults import is_reference
 from cert_otel.scoring.engine import Engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from cert_otel.scoring.backends.scored import Request
     from cert_otel.scoring.engine import Result
@@ -56,6 +58,27 @@ class LocalBackend:
         self._lock = threading.Lock()
         self._engine: Engine | None = None
         self._failed: tuple[float, CertOtelError] | None = None
+
+    @classmethod
+    def named(
+        cls,
+        model_name: str | Path | None = None,
+        *,
+        device: str = "auto",
+        use_8bit: bool = False,
+        revision: str | None = None,
+        offline: bool = False,
+    ) -> Self:
+        """Return the backend of a model by name or folder, or of the default; see `defaults.load`."""
+        load = partial(
+            defaults.load,
+            model_name,
+            device=device,
+            quantization="8bit" if use_8bit else None,
+            revision=revision,
+            offline=offline,
+        )
+        return cls(load, configuration=repr((str(model_name), load.keywords)))
 
     def preload(self) -> None:
         """Load the model now.
@@ -156,7 +179,7 @@ def _convert(result: Result, model: LoadedModel) -> Scored:
         reason=result.reason,
         scorer=model.name,
         revision=model.revision,
-        reference_model=is_reference(model.name),
+        reference_model=defaults.is_reference(model.name),
         score=result.score,
         tokens=None if result.tokens is None else TokenFigures.of(result.tokens),
         offsets=result.offsets,

@@ -126,6 +126,7 @@ class OpenAICompatibleBackend:
         self._url = base_url.rstrip("/")
         self._protocol: _completions.Protocol = protocol
         self._tokenizer = tokenizer
+        self._tokenizing = threading.Lock()
         self._batch_size = batch_size
         self._attempts = attempts
         self._clock = clock
@@ -182,13 +183,16 @@ class OpenAICompatibleBackend:
         if not sample.completion:
             return _Text(problem=_skip(EMPTY))
         try:
-            if self._tokenizer is not None:
+            if self._tokenizer is None:
+                return self._encode_there(sample, job)
+            with self._tokenizing:  # tokenizers keep state: two threads at once raise
                 return _encode_here(self._tokenizer, sample)
-            return self._encode_there(sample, job)
         except _LateError as late:
             return _Text(problem=_skip(str(late)))
         except _RefusedError as refusal:
             return _Text(problem=_fail(REFUSED, str(refusal)))
+        except (TypeError, ValueError, AttributeError) as problem:
+            return _Text(problem=_fail(f"tokenizer: {type(problem).__name__}: {problem}", None))
 
     def _encode_there(self, sample: Sample, job: _Job) -> _Text:
         completion = self._tokenize({"prompt": sample.completion, "add_special_tokens": False}, job)
@@ -384,5 +388,5 @@ def _skip(reason: str) -> Scored:
     return Scored(status="skipped", backend=NAME, reason=reason)
 
 
-def _fail(reason: str, detail: str) -> Scored:
+def _fail(reason: str, detail: str | None) -> Scored:
     return Scored(status="error", backend=NAME, reason=reason, detail=detail)
