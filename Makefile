@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types layers unit bench test-peers test-sdks clean
+.PHONY: help setup demo test lint types layers unit bench torture test-peers test-sdks clean
 
 help:  ## Show what can be made.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -45,6 +45,10 @@ bench: $(STAMP)  ## Print every figure that docs/performance.md claims (about 20
 	$(BIN)/python benchmarks/jsonl.py
 	$(BIN)/python benchmarks/costs.py
 	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/scoring.py --texts 16 --max-tokens 512 --threads 1
+
+torture: $(STAMP)  ## A thousand random texts against the float64 reference of the scorer (minutes).
+	$(BIN)/python -m pytest --numprocesses 2 tests/scoring/torture.py
 
 test-peers: $(STAMP)  ## Other vendors' instrumentors installed beside ours (own environment).
 	$(BIN)/python scripts/test_peers.py

@@ -107,7 +107,7 @@ def flatten_messages(sample: Sample) -> tuple[list[dict[str, Any]], str]:
 def _flatten(message: dict[str, Any]) -> dict[str, Any]:
     """Return a message as chat templates read it: the text of its parts as `content`."""
     if "parts" not in message:
-        return {**message, "content": message.get("content") or ""}
+        return {**message, "content": _join_content(message.get("content"))}
     texts: list[str] = []
     calls = []
     for part in message["parts"]:
@@ -119,6 +119,13 @@ def _flatten(message: dict[str, Any]) -> dict[str, Any]:
     content = "\n".join(text for text in texts if text)
     flat = {"role": message.get("role", "user"), "content": content}
     return {**flat, "tool_calls": calls} if calls else flat
+
+
+def _join_content(content: str | list[dict[str, Any]] | None) -> str:
+    """Return the text of a content that may be a list, of which images are left out."""
+    if isinstance(content, list):
+        return "\n".join(str(part["text"]) for part in content if part.get("text"))
+    return content or ""
 
 
 def _to_text(part: dict[str, Any]) -> str:
