@@ -30,6 +30,8 @@ class CompletionsServer:
         self.knows_prompt_logprobs = True
         self.impossible: int | None = None
         """A token that the model gives the probability 0."""
+        self.cached = 0
+        """For so many tokens of a prompt the server has no logprobs: it had them in its cache."""
         self.problems: deque[tuple[int, dict[str, str]]] = deque()
         """Statuses and headers with which the next completions are answered instead."""
         self.refused: str | None = None
@@ -89,7 +91,8 @@ class CompletionsServer:
     def _score(self, ids: list[int], top: int) -> list[dict[str, Any] | None]:
         logits = self.reference.read(np.asarray(ids))
         logprobs = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
-        return [None, *(self._tell(logprobs[i], ids[i + 1], top) for i in range(len(ids) - 1))]
+        told = [None, *(self._tell(logprobs[i], ids[i + 1], top) for i in range(len(ids) - 1))]
+        return [None] * self.cached + told[self.cached :]
 
     def _tell(self, logprobs: Any, token: int, top: int) -> dict[str, Any]:
         likeliest = np.argsort(-logprobs)[:top].tolist()

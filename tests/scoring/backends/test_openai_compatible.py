@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pytest
@@ -305,6 +305,16 @@ class TestProblems:
 
         with pytest.raises(BackendError, match="protocol='echo'"):
             ask(backend, SAMPLES[0])
+
+    @pytest.mark.parametrize("protocol", ["prompt_logprobs", "echo"])
+    def test_with_a_cache(
+        self, server: CompletionsServer, protocol: Literal["prompt_logprobs", "echo"]
+    ) -> None:
+        """A server that leaves out tokens of the answer has failed: they are not passed over."""
+        server.cached = 40
+
+        with pytest.raises(BackendError, match="leaves out"):
+            ask(OpenAICompatibleBackend(server.url, "tiny", protocol=protocol), SAMPLES[1])
 
     def test_with_the_connection(self) -> None:
         """Where nobody listens, the address is named."""

@@ -86,15 +86,19 @@ def read_figures(choice: Choice, ids: list[int], scored_from: int) -> TokenFigur
         ValueError: The reply does not have them.
     """
     if choice.prompt_logprobs is not None:
-        positions = _read_prompt(choice.prompt_logprobs, ids)[scored_from:]
+        positions = _read_prompt(choice.prompt_logprobs, ids)
     elif choice.logprobs is not None:
-        positions = _read_echo(choice.logprobs, len(ids))[scored_from:]
+        positions = _read_echo(choice.logprobs, len(ids))
     else:
         raise ValueError(
             "the reply has no logprobs of the prompt; protocol='echo' is for servers that do not "
             "know prompt_logprobs, such as SGLang"
         )
-    return _to_figures([position for position in positions if position is not None])
+    scored = positions[scored_from:]
+    found = [position for position in scored if position is not None]
+    if len(found) < len(scored):
+        raise ValueError(f"the reply leaves out {len(scored) - len(found)} logprobs of the answer")
+    return _to_figures(found)
 
 
 def _read_prompt(
