@@ -20,7 +20,7 @@ $(STAMP): pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable ".[analysis,score]" --group dev
 	@touch $@
 
-demo: $(STAMP)  ## Run the main job end to end, offline, and show what the calls cost.
+demo: $(STAMP)  ## Run the main job end to end, offline: what the calls cost, and how the answers score.
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python examples/demo/run.py
 
 test: lint types layers unit  ## Run every check.
@@ -46,6 +46,7 @@ bench: $(STAMP)  ## Print every figure that docs/performance.md claims (about 20
 	$(BIN)/python benchmarks/costs.py
 	$(BIN)/python benchmarks/wire.py
 	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/scoring.py --texts 16 --max-tokens 512 --threads 1
 
 PROSE ?= build/prose.jsonl.gz
 reference-model: $(STAMP)  ## Train the packaged reference model again: PROSE=prose.jsonl.gz, docs/reference-model.md (an hour).
@@ -54,8 +55,9 @@ reference-model: $(STAMP)  ## Train the packaged reference model again: PROSE=pr
 	$(BIN)/python models/reference/train.py --data "$(PROSE)" --out build/reference --minutes 50 --threads 2
 	$(BIN)/python models/reference/export.py --data "$(PROSE)" --run build/reference
 
-torture: $(STAMP)  ## 100,000 damaged payloads to the readers of other formats: none may be fatal.
+torture: $(STAMP)  ## Damaged payloads to the readers, random texts to the scorer against float64 (minutes).
 	cd tests/wire && ../../$(BIN)/python wire_mutations.py 100000 $${SEED:-0}
+	$(BIN)/python -m pytest --numprocesses 2 tests/scoring/torture.py
 
 test-peers: $(STAMP)  ## Other vendors' instrumentors installed beside ours (own environment).
 	$(BIN)/python scripts/test_peers.py

@@ -9,6 +9,7 @@ import pytest
 
 from cert_otel import errors
 from cert_otel.errors import (
+    BackendError,
     CertOtelError,
     ConfigError,
     HubUnreachableError,
@@ -33,6 +34,7 @@ class TestTree:
             (InputError, [CertOtelError]),
             (RecordError, [InputError]),
             (MissingExtraError, [CertOtelError]),
+            (BackendError, [CertOtelError]),
             (ModelError, [CertOtelError]),
             (ModelNotFoundError, [ModelError]),
             (HubUnreachableError, [ModelError]),

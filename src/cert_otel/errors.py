@@ -5,6 +5,7 @@
     ├── InputError         a file cannot be read or holds no records    (.path)
     │   └── RecordError    one line of a file is not a record           (.path, .line)
     ├── MissingExtraError  a command needs an extra that is not installed (.extra)
+    ├── BackendError       a scoring backend cannot answer              (.backend)
     └── ModelError         a scoring model cannot be used               (.model)
         ├── ModelNotFoundError      there is no such model, folder or revision
         ├── HubUnreachableError     it is not on this machine, and the hub does not answer
@@ -66,6 +67,16 @@ class MissingExtraError(CertOtelError):
             f"`cert {command}` needs the [{extra}] extra: pip install 'cert-otel[{extra}]'"
         )
         self.extra = extra
+
+
+class BackendError(CertOtelError):
+    """A scoring backend cannot answer: another may, or the same one later."""
+
+    def __init__(self, backend: str, problem: str) -> None:
+        super().__init__(f"{backend}: {problem}")
+        self.backend = backend
+        """Its name, for instance `openai-compatible`."""
+        self.problem = problem
 
 
 class ModelError(CertOtelError):

@@ -11,7 +11,7 @@ from tests.scoring.reference import build_network
 
 from cert_otel.cli import main
 from cert_otel.scoring import catalogue
-from cert_otel.scoring.catalogue import ON_CPU, REFERENCE
+from cert_otel.scoring.defaults import ON_CPU, REFERENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable

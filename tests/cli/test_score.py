@@ -19,7 +19,7 @@ from tests.scoring.reference import Reference, build_network, build_tokenizer
 from cert_otel.cli import main
 from cert_otel.journal import get_scores_path, read_journal, read_lines
 from cert_otel.records import EvaluationRecord, encode_line
-from cert_otel.scoring.catalogue import REFERENCE
+from cert_otel.scoring.defaults import REFERENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable

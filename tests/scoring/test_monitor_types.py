@@ -10,6 +10,7 @@ import pytest
 from cert_otel.scoring.monitor_types import (
     AnalysisError,
     AnyError,
+    BackendUnavailable,
     CPUFallbackFailed,
     GenerationTimeout,
     GPUOutOfMemoryError,
@@ -19,6 +20,7 @@ from cert_otel.scoring.monitor_types import (
     InvalidInput,
     ModelNotLoaded,
     PromptTooLong,
+    ScoringFailed,
     TokenMetrics,
     TrajectoryAnalysis,
 )
@@ -32,6 +34,8 @@ ERRORS: list[AnalysisError] = [
     GenerationTimeout(message="after 30 s", timeout_s=30.0),
     GPUOutOfMemoryError(message="no memory"),
     CPUFallbackFailed(message="no memory here either"),
+    BackendUnavailable(message="the server does not answer"),
+    ScoringFailed(message="not a number"),
 ]
 
 
@@ -56,8 +60,13 @@ class TestAnalysisError:
         """A request that is wrong stays wrong; a model that loads is asked again after 5 s."""
         again = {error.error_type for error in ERRORS if error.recoverable}
 
-        assert again == {"ModelNotLoaded", "GenerationTimeout", "GPUOutOfMemoryError"}
-        assert [error.retry_after for error in ERRORS if error.retry_after] == [5.0]
+        assert again == {
+            "ModelNotLoaded",
+            "GenerationTimeout",
+            "GPUOutOfMemoryError",
+            "BackendUnavailable",
+        }
+        assert [error.retry_after for error in ERRORS if error.retry_after] == [5.0, 30.0]
 
 
 class TestTrajectoryAnalysis:

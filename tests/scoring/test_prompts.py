@@ -56,6 +56,15 @@ class TestForm:
         assert before.startswith("<|user|>A\nB<|end|><|assistant|><|end|>")
         assert '{"x":1}<|end|>' in before
 
+    def test_content_in_parts(self) -> None:
+        """A content that is a list, as SDKs send it: its texts; what is no text is left out."""
+        content = [{"type": "text", "text": "A"}, {"type": "image_url", "image_url": "x"}]
+        messages = ({"role": "user", "content": content}, {"role": "assistant", "content": None})
+
+        before, _ = read(encode_one(CHAT, Sample(messages=messages, completion="C")))
+
+        assert before == "<|user|>A<|end|><|assistant|><|end|><|assistant|>"
+
     def test_prompt(self) -> None:
         """A prompt is one message of a user."""
         encoded = encode_one(CHAT, Sample(prompt="Hi", completion="Yes."))

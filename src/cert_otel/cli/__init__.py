@@ -25,6 +25,7 @@ _EXTRA: Final = {
     "huggingface_hub": "score",
     "jinja2": "score",
     "cachetools": "score",
+    "httpx2": "score",
 }
 
 

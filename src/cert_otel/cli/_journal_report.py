@@ -12,9 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from cert_otel.cli._backlog import NO_IDS, get_key
-from cert_otel.cli._models import is_reference
 from cert_otel.cli._output import fit_columns, open_console, print_json
 from cert_otel.cli.costs import format_cost
+from cert_otel.scoring.defaults import REFERENCE_NOTE, is_reference
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -180,7 +180,7 @@ def _format(value: float | None, form: str) -> str:
 
 
 def _describe(coverage: Coverage) -> Iterator[str]:
-    note = ", a reference model, not for production" if coverage.is_reference else ""
+    note = f", a {REFERENCE_NOTE}" if coverage.is_reference else ""
     yield f"scorer   {coverage.scorer} {coverage.scorer_revision[:19]}{note}"
     yield f"results  {', '.join(coverage.scores)}"
     if coverage.output is not None:

@@ -38,13 +38,6 @@ def open_scorer(model: LoadedModel) -> AnswerScorer:
     return AnswerScorer(Engine(model), _open_embedder())
 
 
-def is_reference(name: str) -> bool:
-    """Tell whether results of this scorer have to say that it is not for production."""
-    from cert_otel.scoring.catalogue import REFERENCE  # noqa: PLC0415 - the [score] extra
-
-    return name == REFERENCE
-
-
 def _load(folder: str, *, download: bool) -> LoadedModel:
     from cert_otel.scoring.models import load_model  # noqa: PLC0415 - torch takes seconds
 

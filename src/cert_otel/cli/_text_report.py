@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 from rich.text import Text
 
-from cert_otel.cli._models import is_reference
 from cert_otel.cli._output import open_console, print_json
+from cert_otel.scoring.defaults import REFERENCE_NOTE, is_reference
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -157,7 +157,7 @@ def _list_lines(figures: dict[str, Any]) -> Iterator[Text]:
             yield Text(f"{name:14}{format(figures[name], form):>10}  {meaning}".rstrip())
     if figures["flags"]:
         yield Text(f"flags         {', '.join(figures['flags'])}")
-    note = ", a reference model, not for production" if figures["is_reference"] else ""
+    note = f", a {REFERENCE_NOTE}" if figures["is_reference"] else ""
     shown = (
         f"{figures['model']} {figures['revision'][:19]}, {figures['dtype']} on {figures['device']}"
     )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 import torch
 from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.attention.varlen import varlen_attn
 from transformers import AttentionInterface
 
@@ -145,19 +146,21 @@ def _attend_flash(states: _States, layout: Layout, rule: _Rule) -> Tensor:
     query, key, value = (rows[0].transpose(0, 1) for rows in states)
     if layout.key_index is not None:
         key, value = key[layout.key_index], value[layout.key_index]
-    # The last query is aligned with the last key, so a segment sees all of its prefix.
-    result = varlen_attn(
-        query,
-        key,
-        value,
-        layout.query_bounds,
-        layout.key_bounds,
-        layout.max_queries,
-        layout.max_keys,
-        scale=rule.scale,
-        window_size=(-1 if rule.window is None else rule.window - 1, 0),
-        enable_gqa=query.shape[1] != key.shape[1],
-    )
+    # The last query is aligned with the last key, so a segment sees all of its prefix. One kernel
+    # for all packs: cuDNN's, which torch would prefer for some, aligns the first ones.
+    with sdpa_kernel(SDPBackend.FLASH_ATTENTION):
+        result = varlen_attn(
+            query,
+            key,
+            value,
+            layout.query_bounds,
+            layout.key_bounds,
+            layout.max_queries,
+            layout.max_keys,
+            scale=rule.scale,
+            window_size=(-1 if rule.window is None else rule.window - 1, 0),
+            enable_gqa=query.shape[1] != key.shape[1],
+        )
     return cast("Tensor", result)[None]  # a tuple only where the normaliser is asked for
 
 

@@ -7,24 +7,21 @@ from __future__ import annotations
 
 import json
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 from huggingface_hub import scan_cache_dir, try_to_load_from_cache
 from huggingface_hub.errors import CacheNotFound
 
+from cert_otel.scoring.defaults import ON_CPU, ON_CUDA, REFERENCE, REFERENCE_FOLDER
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 Source = Literal["packaged", "folder", "cache", "hub"]
 
-REFERENCE: Final = "cert-otel-reference"
-"""Name of the packaged reference model, in records as on the command line."""
-REFERENCE_FOLDER: Final = Path(__file__).parent / "reference"
-ON_GPU: Final = "Qwen/Qwen2.5-7B-Instruct"
-ON_CPU: Final = "Qwen/Qwen2.5-0.5B-Instruct"
-SUGGESTED: Final = {ON_CPU: 494_032_768, ON_GPU: 7_615_616_512}
+SUGGESTED: Final = {ON_CPU: 494_032_768, ON_CUDA: 7_615_616_512}
 """Names on the hub and their parameters, as their model cards have them."""
 
 _CONFIGURATION: Final = "config.json"
@@ -58,7 +55,7 @@ def get_folder(name: str) -> str:
 
 def choose_model(*, has_gpu: bool) -> str:
     """Return the model for who names none: never one that would have to be downloaded."""
-    fitting = ON_GPU if has_gpu else ON_CPU
+    fitting = ON_CUDA if has_gpu else ON_CPU
     cached = isinstance(try_to_load_from_cache(fitting, _CONFIGURATION), str)
     return fitting if cached else REFERENCE
 

@@ -6,7 +6,9 @@
     ├── ModelNotLoaded     still loading, or failed to load
     ├── GenerationTimeout  the deadline passed, and generation was ended
     ├── GPUOutOfMemoryError
-    └── CPUFallbackFailed  the GPU was out of memory, and the CPU did not do it either
+    ├── CPUFallbackFailed  the GPU was out of memory, and the CPU did not do it either
+    ├── BackendUnavailable no backend could answer
+    └── ScoringFailed      the figures are no numbers, or a server refused the text
 
 Names are those that CERT users know; what they mean is what the figures of this package mean:
 `avg_perplexity` is exp(mean nll), not the mean of 1/p.
@@ -20,41 +22,56 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from cert_otel.records import Trajectory
 from cert_otel.scoring.phase_space import PhaseTrajectory  # noqa: TC001 - as above
+from cert_otel.scoring.token_scores import AnswerScore  # noqa: TC001 - as above
 
 MODEL_RETRY_S: Final = 5.0
 """Seconds until a model that is loading is asked for again."""
+BACKEND_RETRY_S: Final = 30.0
+"""Seconds for which a backend that fails is left out."""
 
 
 class TokenMetrics(msgspec.Struct, frozen=True, kw_only=True):
-    """One generated token; natural logarithms."""
+    """One token of the answer; natural logarithms. What a backend cannot tell is `None`."""
 
     step: int
     """Counted from 0."""
-    token: str
+    token: str | None
+    nll: float | None = None
+    """-ln p, nats."""
     perplexity: float | None
     """1/p; `None` beyond what a double holds."""
-    top_k_entropy: float
+    entropy: float | None = None
+    """Over the whole vocabulary, nats."""
+    top_k_entropy: float | None
     """Of the ten likeliest, renormalised, nats."""
-    prob_gap: float
+    prob_gap: float | None
     """Between the two likeliest tokens, in [0, 1]; CERT calls this `logit_gap`."""
-    logit_gap: float
+    logit_gap: float | None
     """Between their logits, nats."""
+    rank: int | None = None
+    """1 is the model's first choice."""
     cumulative_surprise: float
     """Nats of all tokens with p < 0.1 so far."""
 
 
 class TrajectoryAnalysis(msgspec.Struct, frozen=True, kw_only=True):
-    """One analysed generation. A figure that cannot be formed is `None`."""
+    """One analysed answer. A figure that cannot be formed is `None`."""
 
-    model_name: str
+    model_name: str | None
+    """The scorer; of the backend `provider`, the model that answered."""
     model_revision: str | None = None
+    note: str | None = None
+    """`reference model, not for production`, where that one scored."""
     backend: str
-    """Which backend made it."""
-    prompt: str
+    """Which backend made it: `local`, `openai-compatible`, `provider`."""
+    prompt: str | None
+    """As it was given; `None` where messages were."""
     generated_text: str
-    passed_quality_check: bool
-    """No gate flagged it; gates that abstained are in `abstained`."""
+    """The answer: written by `analyze`, or given to `score`."""
+    passed_quality_check: bool | None
+    """No gate flagged it; gates that abstained are in `abstained`. `None` where all did."""
     flags: tuple[str, ...] = ()
     abstained: tuple[str, ...] = ()
     cert_passed: bool | None = None
@@ -68,12 +85,43 @@ class TrajectoryAnalysis(msgspec.Struct, frozen=True, kw_only=True):
     max_entropy: float | None = None
     final_surprise: float | None = None
     """Nats of all tokens with p < 0.1: grows with the answer, and is no gate."""
-    generation_steps: int
-    """Generated tokens."""
+    generation_steps: int | None
+    """Tokens of the answer."""
+    score: AnswerScore | None = None
+    """Every figure over the tokens, under its own name."""
+    calibration: str | None = None
+    """Id of the calibration that gates used."""
     phase_space: PhaseTrajectory | None = None
+    phase_space_reason: str | None = None
+    """Why there is none."""
     metrics: tuple[TokenMetrics, ...] = ()
+    form: str | None = None
+    """`chat` or `joined`: how prompt and answer were put together."""
+    form_reason: str | None = None
+    """Why `joined`."""
+    pieces: int = 1
+    """Passes; more than 1 where the text is longer than the model's window."""
+    cut_tokens: int = 0
+    """Of the prompt, on its left, for want of window."""
+    from_cache: bool = False
     timestamp: datetime
-    """Aware."""
+    """When it was scored, aware."""
+
+    @property
+    def trajectory(self) -> Trajectory:
+        """What goes into a record."""
+        phase = self.phase_space
+        return Trajectory(
+            perplexity=self.avg_perplexity,
+            entropy_mean=self.avg_entropy,
+            entropy_max=self.max_entropy,
+            surprise_rate=None if self.score is None else self.score.surprise_rate,
+            energy_mean=None if phase is None else phase.energy_mean,
+            energy_max=None if phase is None else phase.energy_max,
+            steps=None if phase is None else phase.steps,
+            tokens=self.generation_steps,
+            flags=self.flags,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain dicts, lists and numbers, for JSON."""
@@ -139,6 +187,17 @@ class CPUFallbackFailed(AnalysisError, frozen=True, kw_only=True):  # noqa: N818
     """Neither GPU nor CPU did it."""
 
 
+class BackendUnavailable(AnalysisError, frozen=True, kw_only=True):  # noqa: N818 - no exception
+    """No backend could answer."""
+
+    recoverable: bool = True
+    retry_after: float | None = BACKEND_RETRY_S
+
+
+class ScoringFailed(AnalysisError, frozen=True, kw_only=True):  # noqa: N818 - no exception
+    """The figures are no numbers, or a server refused the text."""
+
+
 AnyError = (
     InvalidInput
     | PromptTooLong
@@ -146,6 +205,8 @@ AnyError = (
     | GenerationTimeout
     | GPUOutOfMemoryError
     | CPUFallbackFailed
+    | BackendUnavailable
+    | ScoringFailed
 )
 """For decoding: `error_type` tells which."""
 
@@ -183,3 +244,18 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
         """The worst of the checks; unhealthy where nothing was checked."""
         found = [check.status for check in self.checks.values()]
         return max(found, key=_ORDER.index, default=HealthStatus.UNHEALTHY)
+
+
+class CacheInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What the cache did since the monitor began, or since `clear_cache`."""
+
+    hits: int
+    misses: int
+    size: int
+    max_size: int
+
+    @property
+    def hit_rate(self) -> float | None:
+        """Share of lookups that hit; `None` before the first."""
+        lookups = self.hits + self.misses
+        return self.hits / lookups if lookups else None

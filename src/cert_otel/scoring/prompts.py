@@ -88,13 +88,9 @@ def encode(tokenizer: PreTrainedTokenizerBase, samples: Sequence[Sample]) -> lis
 
 def _render(tokenizer: PreTrainedTokenizerBase, sample: Sample) -> _Text:
     completion = _clean(sample.completion)
-    messages = [_flatten(message) for message in sample.messages]
-    if not messages and sample.prompt is not None:
-        messages = [{"role": "user", "content": sample.prompt}]
+    messages, joined = flatten_messages(sample)
     if not messages:
         return _Text("", completion, "joined", "no prompt")
-    joined = "\n".join(str(message["content"]) for message in messages if message["content"])
-    joined = _clean(sample.prompt if not sample.messages and sample.prompt else joined)
     if sample.template == "none":
         return _Text(joined, completion, "joined", "template none", apart=True)
     if not tokenizer.chat_template:
@@ -109,10 +105,19 @@ def _render(tokenizer: PreTrainedTokenizerBase, sample: Sample) -> _Text:
     return _Text(_clean(str(prompt)), completion, "chat")
 
 
+def flatten_messages(sample: Sample) -> tuple[list[dict[str, Any]], str]:
+    """Return the messages of a sample as chat templates read them, and their texts joined."""
+    messages = [_flatten(message) for message in sample.messages]
+    if not messages and sample.prompt is not None:
+        messages = [{"role": "user", "content": sample.prompt}]
+    joined = "\n".join(str(message["content"]) for message in messages if message["content"])
+    return messages, _clean(sample.prompt if not sample.messages and sample.prompt else joined)
+
+
 def _flatten(message: dict[str, Any]) -> dict[str, Any]:
     """Return a message as chat templates read it: the text of its parts as `content`."""
     if "parts" not in message:
-        return {**message, "content": message.get("content") or ""}
+        return {**message, "content": _join_content(message.get("content"))}
     texts: list[str] = []
     calls = []
     for part in message["parts"]:
@@ -124,6 +129,13 @@ def _flatten(message: dict[str, Any]) -> dict[str, Any]:
     content = "\n".join(text for text in texts if text)
     flat = {"role": message.get("role", "user"), "content": content}
     return {**flat, "tool_calls": calls} if calls else flat
+
+
+def _join_content(content: str | list[dict[str, Any]] | None) -> str:
+    """Return the text of a content that may be a list, of which images are left out."""
+    if isinstance(content, list):
+        return "\n".join(str(part["text"]) for part in content if part.get("text"))
+    return content or ""
 
 
 def _to_text(part: dict[str, Any]) -> str:
