@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types layers unit bench torture test-peers test-sdks check-prices clean
+.PHONY: help setup demo test lint types layers unit bench reference-model torture test-peers test-sdks check-prices clean
 
 help:  ## Show what can be made.
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 setup: $(STAMP)  ## Build the environment in .venv (plain pip).
 
@@ -17,10 +17,10 @@ $(STAMP): pyproject.toml
 	  { echo "cert-otel needs Python 3.11 or newer; this is $$($(PYTHON) --version). Try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --editable ".[analysis]" --group dev
+	$(BIN)/python -m pip install --quiet --editable ".[analysis,score]" --group dev
 	@touch $@
 
-demo: $(STAMP)  ## Run the main job end to end, offline, and show what the calls cost.
+demo: $(STAMP)  ## Run the main job end to end, offline: what the calls cost, and how the answers score.
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python examples/demo/run.py
 
 test: lint types layers unit  ## Run every check.
@@ -46,9 +46,18 @@ bench: $(STAMP)  ## Print every figure that docs/performance.md claims (about 20
 	$(BIN)/python benchmarks/costs.py
 	$(BIN)/python benchmarks/wire.py
 	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/scoring.py --texts 16 --max-tokens 512 --threads 1
 
-torture: $(STAMP)  ## 100,000 damaged payloads to the readers of other formats: none may be fatal.
+PROSE ?= build/prose.jsonl.gz
+reference-model: $(STAMP)  ## Train the packaged reference model again: PROSE=prose.jsonl.gz, docs/reference-model.md (an hour).
+	@test -f "$(PROSE)" || { echo "$(PROSE) is not there: PROSE= names the training text, see docs/reference-model.md" >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet --editable ".[score]"
+	$(BIN)/python models/reference/train.py --data "$(PROSE)" --out build/reference --minutes 50 --threads 2
+	$(BIN)/python models/reference/export.py --data "$(PROSE)" --run build/reference
+
+torture: $(STAMP)  ## Damaged payloads to the readers, random texts to the scorer against float64 (minutes).
 	cd tests/wire && ../../$(BIN)/python wire_mutations.py 100000 $${SEED:-0}
+	$(BIN)/python -m pytest --numprocesses 2 tests/scoring/torture.py
 
 test-peers: $(STAMP)  ## Other vendors' instrumentors installed beside ours (own environment).
 	$(BIN)/python scripts/test_peers.py

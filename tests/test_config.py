@@ -68,6 +68,7 @@ class TestEnvironment:
                 hash_key=None,
                 content_max_chars=100_000,
                 redact=None,
+                scorer_model=None,
                 redactor=None,
                 capture_content=False,
                 capture_content_events=False,
@@ -91,6 +92,7 @@ class TestEnvironment:
             "CERT_OTEL_HASH_KEY",
             "CERT_OTEL_CONTENT_MAX_CHARS",
             "CERT_OTEL_REDACT",
+            "CERT_OTEL_SCORER_MODEL",
         )
 
 
@@ -104,6 +106,7 @@ class TestMistakes:
             ("CERT_OTEL_QUIET", "", "'' is neither true nor false"),
             ("CERT_OTEL_JSONL", "", "is empty; unset it or give it a value"),
             ("CERT_OTEL_HASH_KEY", "", "is empty; unset it or give it a value"),
+            ("CERT_OTEL_SCORER_MODEL", "", "is empty; unset it or give it a value"),
             ("CERT_OTEL_PRICES", "", "is empty; unset it or give it a value"),
             ("CERT_OTEL_PRICES_TABLE", "", "is empty; unset it or give it a value"),
             ("CERT_OTEL_JSONL_MAX_MB", "big", "'big' is not a number"),

@@ -9,11 +9,19 @@ import pytest
 
 from cert_otel import errors
 from cert_otel.errors import (
+    BackendError,
     CertOtelError,
     ConfigError,
+    HubUnreachableError,
     InputError,
     MissingExtraError,
+    ModelError,
+    ModelNotFoundError,
+    ModelTooLargeError,
     RecordError,
+    RemoteCodeError,
+    TokenizerMismatchError,
+    UnsupportedModelError,
 )
 
 
@@ -26,6 +34,14 @@ class TestTree:
             (InputError, [CertOtelError]),
             (RecordError, [InputError]),
             (MissingExtraError, [CertOtelError]),
+            (BackendError, [CertOtelError]),
+            (ModelError, [CertOtelError]),
+            (ModelNotFoundError, [ModelError]),
+            (HubUnreachableError, [ModelError]),
+            (RemoteCodeError, [ModelError]),
+            (TokenizerMismatchError, [ModelError]),
+            (ModelTooLargeError, [ModelError]),
+            (UnsupportedModelError, [ModelError]),
         ],
     )
     def test_bases(self, error: type[Exception], bases: list[type]) -> None:
@@ -73,3 +89,11 @@ class TestMessages:
             "`cert drift` needs the [analysis] extra: pip install 'cert-otel[analysis]'"
         )
         assert error.extra == "analysis"
+
+    def test_model(self) -> None:
+        """A model as the user named it and what is wrong with it; sizes in bytes."""
+        error = ModelTooLargeError("big", "needs 2 GB", needed_bytes=2, free_bytes=1)
+
+        assert str(error) == "big: needs 2 GB"
+        assert (error.model, error.problem) == ("big", "needs 2 GB")
+        assert (error.needed_bytes, error.free_bytes) == (2, 1)

@@ -1,10 +1,11 @@
-"""Run the demonstration: the help desk, instrumented from outside, and what it cost.
+"""Run the demonstration: the help desk, instrumented from outside, what it cost, and its scores.
 
     python examples/demo/run.py
 
 Starts a local provider that replays recorded answers, runs `app.py` under
 `opentelemetry-instrument`, prints `cert costs` of the records that this left in
-`build/demo/production.jsonl`, and checks them. Nothing leaves the machine.
+`build/demo/production.jsonl`, scores the answers with the packaged reference model by
+`cert score`, and checks both. Nothing leaves the machine.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from cert_otel.journal import get_scores_path
 from cert_otel.testing import FakeProvider, Reply, ToolCall
 
 if TYPE_CHECKING:
@@ -32,11 +35,13 @@ The help desk of a fictional shop calls gpt-4o, gpt-4o-mini, gpt-4.1-mini, o4-mi
 text-embedding-3-small. A local server stands in for them: the texts are recorded answers of four
 research models (GPT-2, T5, CTRL, DoHA; BEGIN data set, CC BY 4.0, examples/data/README.md), token
 counts, log probabilities and delays follow a fixed rule, the prices are the public ones. So the
-way of the records is real, and their figures are not yours. Nothing leaves this machine.
+way of the records is real, and their figures are not yours. The answers are scored by a small
+reference model of technical prose, so perplexities are high. Nothing leaves this machine.
 """
 DEPLOYMENTS: Final = {"helpdesk-eu": "gpt-4o-2024-08-06"}
 CONTEXT_WINDOW_BYTES: Final = 300_000
-TIMEOUT_S: Final = 60
+TIMEOUT_S: Final = 100
+SCORER: Final = "cert-otel-reference"
 MIN_RECORDS: Final = 40
 MIN_MODELS: Final = 4
 DELAY_S: Final = 0.01
@@ -114,7 +119,7 @@ def find_program(name: str) -> str:
     """Find a program of the environment that runs this script."""
     program = Path(sys.executable).with_name(name)
     if not program.exists():
-        raise DemoError(f"{program} is missing: install with pip install -e '.[analysis]'")
+        raise DemoError(f"{program} is missing: install with pip install -e '.[analysis,score]'")
     return str(program)
 
 
@@ -138,8 +143,10 @@ def read_records(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def check(records: Sequence[Mapping[str, Any]]) -> list[tuple[str, bool]]:
-    """Say what holds of the records, and what does not."""
+def check(
+    records: Sequence[Mapping[str, Any]], results: Sequence[Mapping[str, Any]]
+) -> list[tuple[str, bool]]:
+    """Say what holds of the records and the results, and what does not."""
     calls = [record for record in records if record.get("kind") == "inference"]
     errors = [record for record in records if record.get("status") == "error"]
     done = [record for record in calls if record.get("status") != "error"]
@@ -150,6 +157,25 @@ def check(records: Sequence[Mapping[str, Any]]) -> list[tuple[str, bool]]:
         (f"{len(errors)} error, exactly 1", len(errors) == 1),
         (f"{len(models)} models, at least {MIN_MODELS}", len(models) >= MIN_MODELS),
         (f"{len(priced)} of {len(done)} answered calls priced", 0 < len(priced) == len(done)),
+        *check_results(calls, results),
+    ]
+
+
+def check_results(
+    calls: Sequence[Mapping[str, Any]], results: Sequence[Mapping[str, Any]]
+) -> list[tuple[str, bool]]:
+    """Say whether each call has one result, and each answer its figures."""
+    spans = Counter(call["span_id"] for call in calls)
+    once = Counter(result["span_id"] for result in results) == spans
+    answers = sum(bool(call.get("output_data")) for call in calls)
+    figures = [result["trajectory"] for result in results if result["trajectory"]]
+    whole = [one for one in figures if None not in (one["perplexity"], one["energy_mean"])]
+    return [
+        (f"{len(results)} results for {len(calls)} calls, one each", once),
+        (
+            f"{len(whole)} of {answers} answers with perplexity and energy",
+            0 < answers == len(whole),
+        ),
     ]
 
 
@@ -166,11 +192,14 @@ def demonstrate(build: Path) -> bool:
         run_step("the application (app.py)", command, environment)
     print(f"\n$ cert costs {os.path.relpath(records)}")
     run_step("cert costs", [find_program("cert"), "costs", str(records)], environment)
+    print(f"\n$ cert score {os.path.relpath(records)} --model {SCORER}")
+    score = [find_program("cert"), "score", os.path.relpath(records), "--model", SCORER]
+    run_step("cert score", score, environment)
     print("\nChecked:")
-    results = check(read_records(records))
-    for text, holds in results:
+    found = check(read_records(records), read_records(get_scores_path(records)))
+    for text, holds in found:
         print(f"  {'ok    ' if holds else 'FAILED'} {text}")
-    return all(holds for _, holds in results)
+    return all(holds for _, holds in found)
 
 
 def main(build: Path = BUILD) -> int:

@@ -65,6 +65,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """`CERT_OTEL_CONTENT_MAX_CHARS`: each captured text is cut there."""
     redact: str | None = None
     """`CERT_OTEL_REDACT`: a regular expression; what it matches is replaced."""
+    scorer_model: str | None = None
+    """`CERT_OTEL_SCORER_MODEL`: the model that scores, by its name on the hub or its folder."""
     redactor: Any = None
     """Only in code: `Callable[[str], str]`, called on each text before it is attached."""
     capture_content: bool = False
@@ -174,6 +176,7 @@ _PARSERS: Final[Mapping[str, Callable[[str, str], Any]]] = {
     "hash_key": _parse_text,
     "content_max_chars": lambda variable, text: _parse_number(variable, text, whole=True),
     "redact": _parse_regex,
+    "scorer_model": _parse_text,
 }
 """Settings that the environment can name. The rest of `Config` is set in code."""
 

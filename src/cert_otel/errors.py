@@ -4,7 +4,15 @@
     ├── ConfigError        a setting is unknown or malformed            (.setting)
     ├── InputError         a file cannot be read or holds no records    (.path)
     │   └── RecordError    one line of a file is not a record           (.path, .line)
-    └── MissingExtraError  a command needs an extra that is not installed (.extra)
+    ├── MissingExtraError  a command needs an extra that is not installed (.extra)
+    ├── BackendError       a scoring backend cannot answer              (.backend)
+    └── ModelError         a scoring model cannot be used               (.model)
+        ├── ModelNotFoundError      there is no such model, folder or revision
+        ├── HubUnreachableError     it is not on this machine, and the hub does not answer
+        ├── RemoteCodeError         it wants to run code of its own
+        ├── TokenizerMismatchError  its tokenizer is missing or another model's
+        ├── ModelTooLargeError      it does not fit the memory (.needed_bytes, .free_bytes)
+        └── UnsupportedModelError   its architecture cannot be scored
 
 Telemetry code raises none of them into the application: there they are counted and logged
 once. Commands print the message and exit with code 2.
@@ -59,3 +67,52 @@ class MissingExtraError(CertOtelError):
             f"`cert {command}` needs the [{extra}] extra: pip install 'cert-otel[{extra}]'"
         )
         self.extra = extra
+
+
+class BackendError(CertOtelError):
+    """A scoring backend cannot answer: another may, or the same one later."""
+
+    def __init__(self, backend: str, problem: str) -> None:
+        super().__init__(f"{backend}: {problem}")
+        self.backend = backend
+        """Its name, for instance `openai-compatible`."""
+        self.problem = problem
+
+
+class ModelError(CertOtelError):
+    """A scoring model cannot be used."""
+
+    def __init__(self, model: str, problem: str) -> None:
+        super().__init__(f"{model}: {problem}")
+        self.model = model
+        """The name or folder as the user wrote it."""
+        self.problem = problem
+
+
+class ModelNotFoundError(ModelError):
+    """There is no such model, folder or revision, or no access to it."""
+
+
+class HubUnreachableError(ModelError):
+    """The model is not on this machine, and the hub cannot be asked or may not be."""
+
+
+class RemoteCodeError(ModelError):
+    """The model comes with code of its own, which is never run unless allowed by name."""
+
+
+class TokenizerMismatchError(ModelError):
+    """The tokenizer is missing, or makes tokens that the model does not know."""
+
+
+class ModelTooLargeError(ModelError):
+    """The model does not fit the memory of the device."""
+
+    def __init__(self, model: str, problem: str, *, needed_bytes: int, free_bytes: int) -> None:
+        super().__init__(model, problem)
+        self.needed_bytes = needed_bytes
+        self.free_bytes = free_bytes
+
+
+class UnsupportedModelError(ModelError):
+    """The architecture computes something that the scorer does not know how to."""

@@ -11,6 +11,7 @@ import pytest
 from cert_otel import __version__
 from cert_otel.cli import main
 
+COMMANDS = ("costs", "score", "models", "read", "doctor", "prices", "version")
 CERT = str(Path(sys.executable).parent / "cert")
 
 
@@ -22,10 +23,21 @@ class TestHelp:
         assert main(["--help"]) == 0
 
         shown = capsys.readouterr().out
-        for command in ("costs", "doctor", "prices", "version"):
+        for command in COMMANDS:
             assert command in shown
 
-    @pytest.mark.parametrize("command", ["costs", "doctor", "prices", "version"])
+    def test_loads_no_model(self) -> None:
+        """`cert --help` and `cert score --help` answer before torch could be loaded."""
+        code = (
+            "import sys; from cert_otel.cli import main\n"
+            "main(['--help']), main(['score', '--help']), main(['models', '--help'])\n"
+            "assert not {'torch', 'transformers', 'numpy', 'duckdb'} & set(sys.modules)"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+
+        assert (done.returncode, done.stderr) == (0, b"")
+
+    @pytest.mark.parametrize("command", COMMANDS)
     def test_has_an_example(self, command: str, capsys: pytest.CaptureFixture[str]) -> None:
         """`cert COMMAND --help` contains a call that can be copied."""
         assert main([command, "--help"]) == 0
@@ -78,6 +90,12 @@ class TestMissingExtra:
             ("cyclopts", "cert_otel.cli._app", ["version"], "`cert version` needs the [cli] extra"),
             ("cyclopts", "cert_otel.cli._app", [], "`cert --help` needs the [cli] extra"),
             ("duckdb", "cert_otel.analysis", ["costs"], "`cert costs` needs the [analysis] extra"),
+            (
+                "numpy",
+                "cert_otel.scoring",
+                ["score", "--completion", "x"],
+                "`cert score` needs the [score] extra",
+            ),
         ],
     )
     def test_is_named(  # noqa: PLR0917 - parametrised
@@ -130,7 +148,13 @@ class TestProcess:
 
     @pytest.mark.parametrize(
         ("module", "command", "extra"),
-        [("cyclopts", "version", "cli"), ("duckdb", "costs", "analysis")],
+        [
+            ("cyclopts", "version", "cli"),
+            ("duckdb", "costs", "analysis"),
+            ("numpy", "score", "score"),
+            ("torch", "models", "score"),
+            ("huggingface_hub", "models", "score"),
+        ],
     )
     def test_names_the_extra_that_is_missing(
         self, module: str, command: str, extra: str, tmp_path: Path

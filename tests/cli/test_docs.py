@@ -11,6 +11,9 @@ import pytest
 from cert_otel.analysis import By, CostSummary
 from cert_otel.cli import main
 from cert_otel.cli._app import app
+from cert_otel.cli._journal_report import Coverage, ModelFigures
+from cert_otel.cli.models import Machine
+from cert_otel.scoring.catalogue import ModelEntry
 
 DOCS = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
 COMMANDS = [name for name in app if not name.startswith("-")]
@@ -35,7 +38,8 @@ class TestDocs:
 
         assert {name for name in options if name.startswith("--")}
         for option in options:
-            assert option in section if option.startswith("--") else "FILE" in section
+            named = option in section if option.startswith("-") else option[:-1] in section
+            assert named
 
     @pytest.mark.parametrize("command", COMMANDS)
     def test_each_command_has_an_example(self, command: str) -> None:
@@ -58,3 +62,19 @@ class TestDocs:
             assert f"`{key}`" in section
         for by in get_args(By):
             assert f"`{by}`" in section
+
+    def test_each_key_of_the_scores_is_there(self) -> None:
+        """Each key that `cert score --format json` prints of a journal is explained."""
+        section = read_section("score")
+
+        for key in Coverage.__struct_fields__:
+            assert f"`{key}`" in section
+        for key in ModelFigures.__struct_fields__:
+            assert re.search(rf"\b{key}\b", section)
+
+    def test_each_key_of_the_models_is_there(self) -> None:
+        """Each key that `cert models --format json` prints is explained."""
+        section = read_section("models")
+
+        for key in (*Machine.__struct_fields__, *ModelEntry.__struct_fields__):
+            assert re.search(rf"\b{key}\b", section)

@@ -28,11 +28,29 @@ def run(load: Callable[[str], ModuleType]) -> ModuleType:
 
 def _make_records(count: int, **last: Any) -> list[dict[str, Any]]:
     records: list[dict[str, Any]] = [
-        {"kind": "inference", "status": "ok", "model": f"m{number % 5}", "cost": 0.1}
-        for number in range(count)
+        {
+            "kind": "inference",
+            "span_id": str(number),
+            "status": "ok",
+            "model": f"m{number % 5}",
+            "cost": 0.1,
+            "output_data": "yes",
+        }
+        for number in range(count + 1)
     ]
-    records[0] = {"kind": "inference", "status": "error", "model": "m0", "cost": None}
-    return [*records, {"kind": "inference", "status": "ok", "model": "m1", "cost": 0.1} | last]
+    records[0] |= {"status": "error", "cost": None, "output_data": None}
+    records[-1] |= last
+    return records
+
+
+def _make_results(records: list[dict[str, Any]], **last: Any) -> list[dict[str, Any]]:
+    figures = {"perplexity": 2.0, "energy_mean": 0.1}
+    results: list[dict[str, Any]] = [
+        {"span_id": record["span_id"], "trajectory": figures if record["output_data"] else None}
+        for record in records
+    ]
+    results[-1:] = [results[-1] | last] if last else results[-1:]
+    return results
 
 
 def _make_request(question: str) -> RecordedRequest:
@@ -127,8 +145,10 @@ class TestEnvironment:
 
 class TestCheck:
     def test_holds_for_what_should_be_there(self, run: ModuleType) -> None:
-        """Forty records, one error, several models, every answered call priced."""
-        assert all(holds for _, holds in run.check(_make_records(40)))
+        """Forty records, one error, several models; every answered call priced and scored."""
+        records = _make_records(40)
+
+        assert all(holds for _, holds in run.check(records, _make_results(records)))
 
     @pytest.mark.parametrize(
         ("records", "failed"),
@@ -144,7 +164,29 @@ class TestCheck:
         self, run: ModuleType, records: list[dict[str, Any]], failed: str
     ) -> None:
         """Each condition fails by itself, with its figure."""
-        assert failed in [text for text, holds in run.check(records) if not holds]
+        found = run.check(records, _make_results(records))
+
+        assert failed in [text for text, holds in found if not holds]
+
+    @pytest.mark.parametrize(
+        ("change", "failed"),
+        [
+            ({"span_id": "1"}, "41 results for 41 calls, one each"),
+            ({"trajectory": None}, "39 of 40 answers with perplexity and energy"),
+            (
+                {"trajectory": {"perplexity": 2.0, "energy_mean": None}},
+                "39 of 40 answers with perplexity and energy",
+            ),
+        ],
+    )
+    def test_names_results_that_are_not_right(
+        self, run: ModuleType, change: dict[str, Any], failed: str
+    ) -> None:
+        """A call with two results or none, an answer without figures."""
+        records = _make_records(40)
+        found = run.check(records, _make_results(records, **change))
+
+        assert failed in [text for text, holds in found if not holds]
 
 
 class TestRunner:
@@ -174,7 +216,7 @@ class TestRunner:
     def test_runs_from_end_to_end(
         self, run: ModuleType, tmp_path: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """Application, records, costs and checks, in less than twenty seconds."""
+        """Application, records, costs, scores and checks, in less than two minutes."""
         start = time.perf_counter()
 
         code = run.main(tmp_path / "demo")
@@ -183,4 +225,6 @@ class TestRunner:
         assert code == 0, output.err
         assert "FAILED" not in output.out
         assert "cert costs" in output.out
-        assert time.perf_counter() - start < 20
+        assert "51 of 58 calls scored" in output.out
+        assert "not for production" in output.out
+        assert time.perf_counter() - start < 120

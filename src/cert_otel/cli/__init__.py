@@ -14,7 +14,19 @@ __all__ = ["main"]
 
 EXIT_UNUSABLE: Final = 2
 """The command could not do its work: wrong arguments, settings or files."""
-_EXTRA: Final = {"cyclopts": "cli", "rich": "cli", "duckdb": "analysis"}
+_EXTRA: Final = {
+    "cyclopts": "cli",
+    "rich": "cli",
+    "duckdb": "analysis",
+    "numpy": "score",
+    "torch": "score",
+    "transformers": "score",
+    "accelerate": "score",
+    "huggingface_hub": "score",
+    "jinja2": "score",
+    "cachetools": "score",
+    "httpx2": "score",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

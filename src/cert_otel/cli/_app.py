@@ -17,12 +17,14 @@ if TYPE_CHECKING:
 
 app: Final = cyclopts.App(
     name="cert",
-    help="What model calls cost, and whether they are recorded.",
+    help="What model calls cost, how sure their answers are, and whether they are recorded.",
     version=__version__,
     result_action="return_value",
 )
 _COMMANDS: Final = {
     "costs": "costs:costs",
+    "score": "score:score",
+    "models": "models:models",
     "read": "read:read",
     "doctor": "doctor:doctor",
     "prices": "prices:app",

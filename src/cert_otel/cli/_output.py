@@ -11,11 +11,13 @@ import msgspec
 from rich.console import Console
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
 Format = Literal["table", "json"]
 _UNLIMITED: Final = 10_000
 """Columns, where no terminal limits them."""
+_COLUMN_GAP: Final = 2
+_NAME_WIDTH: Final = 16
 
 
 def print_json(value: Any) -> None:
@@ -35,3 +37,17 @@ def open_console() -> Iterator[Console]:
     with console.capture() as capture:
         yield console
     sys.stdout.write(capture.get())
+
+
+def fit_columns(
+    cells: Mapping[str, Sequence[str]], width: int, *, left_out_first: Sequence[str]
+) -> list[str]:
+    """Leave columns out until the others have room beside a name, which can be folded."""
+    widths = {
+        name: _COLUMN_GAP + max(len(name), *map(len, column)) for name, column in cells.items()
+    }
+    for name in left_out_first:
+        if _NAME_WIDTH + sum(widths.values()) <= width:
+            break
+        widths.pop(name, None)
+    return list(widths)

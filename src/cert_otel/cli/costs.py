@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from cert_otel.cli._output import open_console, print_json
+from cert_otel.cli._output import fit_columns, open_console, print_json
 from cert_otel.cli._settings import get_valid_config
 from cert_otel.errors import InputError
 
@@ -164,7 +164,7 @@ def _headline(summary: CostSummary) -> Iterator[str]:
 
 def _breakdown(rows: Sequence[CostRow], by: By, width: int) -> Table:
     cells = {name: [_COLUMNS[name](row) for row in rows] for name in _choose_columns(rows, by)}
-    names = _fit(cells, width)
+    names = fit_columns(cells, width, left_out_first=_LEFT_OUT_FIRST)
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column(by, overflow="fold")
     for name in names:
@@ -181,18 +181,6 @@ def _choose_columns(rows: Sequence[CostRow], by: By) -> Iterator[str]:
     for name in _COLUMNS:
         if (name != "unpriced" or any_unpriced) and (name != "outcome" or by == "task"):
             yield name
-
-
-def _fit(cells: Mapping[str, Sequence[str]], width: int) -> list[str]:
-    """Leave columns out until the others have room beside a name, which can be folded."""
-    widths = {
-        name: _COLUMN_GAP + max(len(name), *map(len, column)) for name, column in cells.items()
-    }
-    for name in _LEFT_OUT_FIRST:
-        if _NAME_WIDTH + sum(widths.values()) <= width:
-            break
-        widths.pop(name, None)
-    return list(widths)
 
 
 def _label(row: CostRow, by: By, *, with_platform: bool) -> str:
@@ -275,5 +263,3 @@ _COLUMNS: Final[Mapping[str, Callable[[CostRow], str]]] = {
 }
 _LEFT_OUT_FIRST: Final = ("completion", "prompt", "share", "unpriced", "outcome")
 """What a narrow terminal does without: an amount is never cut."""
-_COLUMN_GAP: Final = 2
-_NAME_WIDTH: Final = 16

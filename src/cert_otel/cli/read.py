@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections import Counter
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 - cyclopts resolves the annotations at run time
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from cyclopts import Parameter
 from rich.markup import escape
 from rich.table import Table
 
+from cert_otel.cli._files import create
 from cert_otel.cli._output import Format, open_console, print_json
 from cert_otel.errors import InputError
 from cert_otel.journal import MAX_PROBLEMS, Tally, find_journal_files, list_problems
@@ -20,7 +18,6 @@ from cert_otel.records import EvaluationRecord, Record, encode_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from typing import BinaryIO
 
     from rich.console import Console
 
@@ -57,7 +54,7 @@ def read(
         survey.read(files, _drop)
     else:
         encode = _choose_encoder(to)
-        with _create(output) as file:
+        with create(output) as file:
             survey.read(files, lambda record: file.write(encode(record)))
     if format == "json":
         print_json(survey.describe(output))
@@ -154,28 +151,6 @@ def _choose_encoder(to: str) -> Callable[[Record | EvaluationRecord], bytes]:
         return otlp_write.encode_line(record) if isinstance(record, Record) else b""
 
     return encode
-
-
-@contextmanager
-def _create(path: Path) -> Iterator[BinaryIO]:
-    """Create a file that appears under its name when all of it is there, or never."""
-    if path.exists():
-        raise InputError(path, "is there already and is not overwritten; name a new file")
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # owner's alone
-    except OSError as error:
-        raise InputError(path, f"cannot be created: {error.strerror}") from None
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(name, path)
-    except FileExistsError:
-        raise InputError(path, "was created meanwhile; name another file") from None
-    finally:
-        with suppress(OSError):
-            Path(name).unlink()
 
 
 def _print_table(survey: _Survey, output: Path | None, console: Console) -> None:

@@ -1,0 +1,149 @@
+"""`cert models`: which scoring models are here, and what this machine has room for."""
+
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003 - cyclopts resolves the annotations at run time
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from rich.table import Table
+from rich.text import Text
+
+from cert_otel.cli._output import Format, open_console, print_json
+from cert_otel.cli._settings import get_valid_config
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from cert_otel.scoring.catalogue import ModelEntry
+
+_GB: Final = 1e9
+_MILLION: Final = 1e6
+_MISSING: Final = "-"
+
+
+class Machine(msgspec.Struct, frozen=True, kw_only=True):
+    """What a model would be loaded into."""
+
+    device: str
+    dtype: str
+    width_bytes: int
+    """Of one weight."""
+    free_bytes: int
+
+    @property
+    def most_parameters(self) -> int:
+        """The largest model whose weights fit."""
+        return self.free_bytes // self.width_bytes
+
+    def count_bytes(self, entry: ModelEntry) -> int | None:
+        """Return what the weights of a model need here; `None` where that is not known."""
+        return None if entry.parameters is None else entry.parameters * self.width_bytes
+
+    def fits(self, entry: ModelEntry) -> bool | None:
+        """Tell whether a model fits; `None` where that is not known."""
+        needed = self.count_bytes(entry)
+        return None if needed is None else needed <= self.free_bytes
+
+
+def models(*folders: Path, format: Format = "table") -> int:  # noqa: A002 - the option's name
+    """List the scoring models that are here, and what would fit on this machine.
+
+    The packaged reference model, folders that are named, and the cache of the model hub; nobody is
+    asked over the network.
+
+    Example: cert models models/qwen2.5-7b
+
+    Args:
+        folders: Folders of models, as transformers writes them.
+        format: A table, or JSON for machines.
+    """
+    settings = get_valid_config()
+    from cert_otel.scoring.catalogue import choose_model, list_models  # noqa: PLC0415 - [score]
+
+    machine = _look_at_machine()
+    entries = list_models(list(folders))
+    chosen = settings.scorer_model or choose_model(has_gpu=machine.device.startswith("cuda"))
+    if format == "json":
+        print_json(_describe(machine, entries, chosen))
+        return 0
+    with open_console() as console:
+        for line in _list_facts(machine, chosen):
+            console.print(Text(line), soft_wrap=True)
+        console.print()
+        console.print(_tabulate(machine, entries, chosen))
+    return 0
+
+
+def _look_at_machine() -> Machine:
+    from cert_otel.scoring.models import (  # noqa: PLC0415 - torch takes seconds
+        count_free_bytes,
+        find_device,
+        find_dtype,
+    )
+
+    device = find_device("auto")
+    dtype = find_dtype("auto", device)
+    return Machine(
+        device=str(device),
+        dtype=str(dtype).removeprefix("torch."),
+        width_bytes=dtype.itemsize,
+        free_bytes=count_free_bytes(device),
+    )
+
+
+def _describe(machine: Machine, entries: Sequence[ModelEntry], chosen: str) -> dict[str, Any]:
+    return {
+        "machine": {
+            **msgspec.structs.asdict(machine),
+            "most_parameters": machine.most_parameters,
+        },
+        "chosen": chosen,
+        "models": [
+            {
+                **msgspec.structs.asdict(entry),
+                "needed_bytes": machine.count_bytes(entry),
+                "fits": machine.fits(entry),
+            }
+            for entry in entries
+        ],
+    }
+
+
+def _list_facts(machine: Machine, chosen: str) -> Iterator[str]:
+    free = f"{machine.free_bytes / _GB:.1f} GB free"
+    yield f"device  {machine.device}, {free}, computes in {machine.dtype}"
+    yield f"fits    up to {machine.most_parameters / _GB:.1f} billion parameters, without the texts"
+    yield f"chosen  {chosen}, unless --model or CERT_OTEL_SCORER_MODEL names another"
+
+
+def _tabulate(machine: Machine, entries: Sequence[ModelEntry], chosen: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("model", overflow="fold")
+    table.add_column("where", no_wrap=True)
+    for name in ("parameters", "needs"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("fits", overflow="fold")
+    for entry in entries:
+        needed = machine.count_bytes(entry)
+        table.add_row(
+            Text(entry.name, "bold" if entry.name == chosen else ""),
+            _WHERE[entry.source],
+            _MISSING if entry.parameters is None else f"{entry.parameters / _MILLION:,.1f} M",
+            _MISSING if needed is None else _format_bytes(needed),
+            Text(entry.problem or _FITS[machine.fits(entry)]),
+        )
+    return table
+
+
+def _format_bytes(count: int) -> str:
+    return f"{count / _GB:,.1f} GB" if count >= _GB else f"{count / _MILLION:,.0f} MB"
+
+
+_WHERE: Final = {
+    "packaged": "packaged",
+    "folder": "folder",
+    "cache": "hub cache",
+    "hub": "hub, not here",
+}
+_FITS: Final = {True: "yes", False: "no", None: "unknown"}

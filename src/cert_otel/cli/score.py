@@ -1,0 +1,128 @@
+"""`cert score`: how surprising a language model finds the answers of a journal, or one text."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, Literal
+
+from cyclopts import Parameter
+
+from cert_otel.cli import _models
+from cert_otel.cli._backlog import NO_IDS, Backlog, alone
+from cert_otel.cli._files import check_new, create
+from cert_otel.cli._output import Format  # noqa: TC001 - cyclopts resolves the annotations
+from cert_otel.cli._settings import get_valid_config
+from cert_otel.config import CAPTURE_CONTENT
+from cert_otel.errors import ConfigError, InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cert_otel.scoring.prompts import Template
+
+EXIT_ATTENTION: Final = 1
+"""Done, and some calls ended in an error."""
+EXIT_INTERRUPTED: Final = 130
+
+
+def score(
+    file: Path | None = None,
+    /,
+    *,
+    output: Annotated[Path | None, Parameter(alias="-o")] = None,
+    prompt: str | None = None,
+    completion: str | None = None,
+    model: str | None = None,
+    template: Literal["auto", "none"] = "auto",
+    format: Format = "table",  # noqa: A002 - the option's name
+) -> int:
+    """Score answers with a language model: perplexity, entropy, surprises, energy.
+
+    Of a journal every answer, with the results in FILE.scores.jsonl beside it; or one completion.
+    What is scored already is passed over: a run that was stopped goes on where it was.
+
+    Example: cert score production.jsonl
+
+    Args:
+        file: A journal, or a directory of them; CERT_OTEL_JSONL or production.jsonl if left out.
+        output: A new file for the records with their results in them.
+        prompt: What came before --completion.
+        completion: One text to score, without a journal.
+        model: Name on the hub, folder, or cert-otel-reference; `cert models` lists what is here.
+        template: The model's chat template, or prompt and completion joined as they are.
+        format: A table, or JSON for machines.
+    """
+    settings = get_valid_config()
+    chosen = model or settings.scorer_model
+    if prompt is None and completion is None:
+        path = file or Path(settings.jsonl)
+        return _score_journal(
+            path, output, model=chosen, template=template, as_json=format == "json"
+        )
+    if completion is None:
+        raise ConfigError("--completion", "is missing; it is what is scored, --prompt only read")
+    if file is not None or output is not None:
+        raise ConfigError("--completion", "is one text: leave FILE and -o out, or it")
+    return _score_text(
+        prompt, completion, model=chosen, template=template, as_json=format == "json"
+    )
+
+
+def _score_text(
+    prompt: str | None, completion: str, *, model: str | None, template: Template, as_json: bool
+) -> int:
+    from cert_otel.cli import _text_report  # noqa: PLC0415 - needs the [score] extra
+    from cert_otel.scoring.answers import Answer  # noqa: PLC0415 - likewise
+    from cert_otel.scoring.prompts import Sample  # noqa: PLC0415 - likewise
+
+    loaded = _models.open_model(model)
+    sample = Sample(prompt=prompt, completion=completion, template=template)
+    (outcome,) = _models.open_scorer(loaded).measure([Answer(sample, prompt)])
+    if isinstance(outcome, Exception):
+        raise outcome
+    _text_report.print_report(completion, outcome, loaded, as_json=as_json)
+    return EXIT_ATTENTION if outcome.result.status == "error" else 0
+
+
+def _score_journal(
+    path: Path, output: Path | None, *, model: str | None, template: Template, as_json: bool
+) -> int:
+    from cert_otel.cli import _journal_report  # noqa: PLC0415 - needs the [score] extra
+    from cert_otel.cli._scoring import Run  # noqa: PLC0415 - likewise
+    from cert_otel.scoring.answers import find_skip_reason  # noqa: PLC0415 - likewise
+
+    if output is not None:
+        check_new(output)
+    with alone(path):
+        backlog = Backlog([path], find_skip_reason)
+        _refuse_nothing(path, [backlog.get_reason(call) for call in backlog.calls])
+        run = Run(backlog, _models.open_model(model), template)
+        try:
+            run.work()
+        except KeyboardInterrupt:
+            sys.stderr.write("cert: stopped; what was scored is kept, the next run goes on\n")
+            return EXIT_INTERRUPTED
+        if output is not None:
+            with create(output) as merged:
+                backlog.write_merged(merged, run.results.values())
+    coverage = _journal_report.summarise(run, output)
+    _journal_report.print_summary(coverage, as_json=as_json)
+    return EXIT_ATTENTION if coverage.errors else 0
+
+
+def _refuse_nothing(path: Path, reasons: Sequence[str | None]) -> None:
+    """Raise where no call can be scored: a run that does nothing is a mistake in the asking."""
+    from cert_otel.scoring.answers import NO_CONTENT  # noqa: PLC0415 - needs the [score] extra
+
+    if all(reason == NO_IDS for reason in reasons):
+        raise InputError(
+            path,
+            "none of its model calls has trace and span id, by which results are joined to them",
+        )
+    if all(reason in NO_CONTENT for reason in reasons):
+        raise InputError(
+            path,
+            f"none of its {len(reasons):,} model calls has content, which is what is scored; run "
+            f"the application with {CAPTURE_CONTENT}=SPAN_ONLY (docs/capture.md)",
+        )

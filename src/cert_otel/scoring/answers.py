@@ -1,0 +1,190 @@
+"""Recorded calls to results: what is read of a record, and what is written about it.
+
+An answer is measured twice: token by token by the scoring model, and step by step by the
+sentence embedder. Pure: who reads records from files and writes results to them is the host.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+
+from cert_otel.records import EvaluationRecord, Trajectory
+from cert_otel.scoring.gates import Votes, vote
+from cert_otel.scoring.phase_space import PhaseTrajectory, measure_trajectory
+from cert_otel.scoring.prompts import Sample
+from cert_otel.scoring.steps import split_steps
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from cert_otel.records import Record
+    from cert_otel.scoring.embedding import Embedder
+    from cert_otel.scoring.engine import Engine, Result
+    from cert_otel.scoring.prompts import Template
+    from cert_otel.scoring.token_scores import AnswerScore
+
+NO_CONTENT: Final = frozenset({"no_content", "unreadable_content"})
+"""Reasons of a record that was written without the texts."""
+
+_logger = logging.getLogger(__name__)
+
+
+class Answer(NamedTuple):
+    """A completion with what came before it."""
+
+    sample: Sample
+    question: str | None
+    """The text that reasoning steps are compared with: the user's last."""
+
+
+class Measured(NamedTuple):
+    """What was found out about one answer."""
+
+    result: Result
+    phase: PhaseTrajectory | None = None
+    """`None` without a question or an embedder."""
+    votes: Votes | None = None
+    """`None` for what was not scored."""
+
+
+def find_skip_reason(record: Record) -> str | None:
+    """Return why a call cannot be scored; `None` if it can."""
+    if record.output_data:
+        return None
+    if record.score_status == "skipped" and record.score_reason in NO_CONTENT:
+        return record.score_reason
+    if record.output_messages:
+        return "no_text"  # tool calls or media alone
+    return "no_answer" if record.input_messages or record.input_data else "no_content"
+
+
+def make_answer(record: Record, *, template: Template = "auto") -> Answer:
+    """Take from a record what is read of it."""
+    sample = Sample(
+        completion=record.output_data or "",
+        prompt=record.input_data,
+        messages=tuple(record.input_messages or ()),
+        tools=tuple(record.tools or ()),
+        template=template,
+    )
+    return Answer(sample, record.input_data)
+
+
+class AnswerScorer:
+    """A scoring model and a sentence embedder; not for several threads at once."""
+
+    def __init__(self, engine: Engine, embedder: Embedder | None) -> None:
+        """Set up; without an embedder there are no energies."""
+        self._engine = engine
+        self._embedder = embedder
+
+    def measure(self, answers: Sequence[Answer]) -> list[Measured | Exception]:
+        """Measure answers, in order; one that makes the model fail takes no other along."""
+        try:
+            return list(self._measure(answers))
+        except Exception as problem:  # a host boundary: one answer that fails is one error
+            _logger.debug("%d answers failed together", len(answers), exc_info=True)
+            if len(answers) == 1:
+                return [problem]
+        return [outcome for answer in answers for outcome in self.measure([answer])]
+
+    def _measure(self, answers: Sequence[Answer]) -> list[Measured]:
+        results = self._engine.score([answer.sample for answer in answers])
+        scored = [
+            answer if result.status == "scored" else None
+            for answer, result in zip(answers, results, strict=True)
+        ]
+        return [
+            Measured(result, phase, None if result.score is None else vote(result.score))
+            for result, phase in zip(results, self._follow(scored), strict=True)
+        ]
+
+    def _follow(self, answers: Sequence[Answer | None]) -> list[PhaseTrajectory | None]:
+        """Measure how each answer moves; all their steps are embedded at once."""
+        texts = [_list_texts(answer) if self._embedder else [] for answer in answers]
+        if self._embedder is None or not any(texts):
+            return [None] * len(answers)
+        vectors = self._embedder.embed([text for own in texts for text in own]).vectors
+        phases: list[PhaseTrajectory | None] = []
+        start = 0
+        for own in texts:
+            rows, start = vectors[start : start + len(own)], start + len(own)
+            phases.append(measure_trajectory(rows[0], rows[1:]) if own else None)
+        return phases
+
+
+def _list_texts(answer: Answer | None) -> list[str]:
+    """Return the question and the steps; nothing where there is no question."""
+    if answer is None or not (answer.question or "").strip():
+        return []
+    steps = split_steps(answer.sample.completion)
+    return [answer.question or "", *(step.text for step in steps)]
+
+
+class Scorer(NamedTuple):
+    """Who makes results, as they name it."""
+
+    name: str
+    revision: str
+
+
+def make_evaluation(
+    record: Record, outcome: Measured | Exception | str, *, scorer: Scorer, timestamp: datetime
+) -> EvaluationRecord:
+    """Make the result of one record.
+
+    Args:
+        record: With trace and span id.
+        outcome: What was measured, what went wrong, or why it was skipped.
+        scorer: Model and revision.
+        timestamp: Now, aware.
+    """
+    status, reason = _describe_outcome(outcome)
+    return EvaluationRecord(
+        timestamp=timestamp,
+        trace_id=record.trace_id or "",
+        span_id=record.span_id or "",
+        scorer=scorer.name,
+        scorer_revision=scorer.revision,
+        trajectory=_make_trajectory(outcome) if isinstance(outcome, Measured) else None,
+        score_status=status,
+        score_reason=reason,
+    )
+
+
+def _describe_outcome(
+    outcome: Measured | Exception | str,
+) -> tuple[Literal["scored", "deferred", "skipped", "error"], str | None]:
+    if isinstance(outcome, str):
+        return "skipped", outcome
+    if isinstance(outcome, Exception):
+        return "error", type(outcome).__name__
+    result = outcome.result
+    if result.status == "error":
+        return "error", _leave_message_out(result.reason or "unknown")
+    return result.status, result.reason
+
+
+def _leave_message_out(reason: str) -> str:
+    """Keep where it went wrong and the type; an exception's text may quote the answer."""
+    return ": ".join(reason.split(": ")[:2])
+
+
+def _make_trajectory(measured: Measured) -> Trajectory | None:
+    score: AnswerScore | None = measured.result.score
+    if score is None:
+        return None
+    phase = measured.phase
+    return Trajectory(
+        perplexity=score.perplexity,
+        entropy_mean=score.entropy_mean,
+        entropy_max=score.entropy_max,
+        surprise_rate=score.surprise_rate,
+        energy_mean=None if phase is None else phase.energy_mean,
+        energy_max=None if phase is None else phase.energy_max,
+        steps=None if phase is None else phase.steps,
+        tokens=score.tokens,
+        flags=() if measured.votes is None else measured.votes.flags,
+    )

@@ -1,0 +1,153 @@
+"""Backends in their configured order: the next one scores what the one before could not.
+
+A backend that fails five times in a row is left out, and tried again after 30 s.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from pybreaker import STATE_OPEN, CircuitBreaker, CircuitBreakerError, CircuitMemoryStorage
+
+from cert_otel.errors import CertOtelError, ConfigError, MissingExtraError, ModelError
+from cert_otel.scoring.backends.scored import MODEL_NOT_LOADED, UNAVAILABLE, Scored, never
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from cert_otel.scoring.backends.scored import Backend, Request
+
+FAILURES: Final = 5
+"""In a row, after which a backend is left out."""
+RETRY_AFTER_S: Final = 30.0
+
+_NOT_LOADED: Final = (ModelError, ConfigError, MissingExtraError)
+
+_logger = logging.getLogger(__name__)
+
+
+class BackendChain:
+    """Asks backends in order, and remembers which of them fail."""
+
+    def __init__(
+        self,
+        backends: Sequence[Backend],
+        *,
+        failures: int = FAILURES,
+        retry_after_s: float = RETRY_AFTER_S,
+    ) -> None:
+        if not backends:
+            raise ConfigError("backends", "is empty; name at least one")
+        self.backends = tuple(backends)
+        self._guards = [_Guard(one, failures, retry_after_s) for one in backends]
+
+    @property
+    def configuration(self) -> str:
+        """Of all backends, in their order."""
+        return "\n".join(backend.configuration for backend in self.backends)
+
+    def find_left_out(self) -> dict[str, str]:
+        """Return the backends that are left out at present, each with its last problem."""
+        return {guard.backend.name: guard.problem for guard in self._guards if guard.is_left_out()}
+
+    def score(
+        self,
+        requests: Sequence[Request],
+        *,
+        deadline: float | None = None,
+        is_cancelled: Callable[[], bool] = never,
+    ) -> list[Scored]:
+        """Score requests: one result each, in order; never raises.
+
+        What no backend could score is the result of the first that tried.
+        """
+        results: dict[int, Scored] = {}
+        pending = list(range(len(requests)))
+        for guard in self._guards:
+            if not pending:
+                break
+            asked = [requests[index] for index in pending]
+            outcome = guard.score(asked, deadline=deadline, is_cancelled=is_cancelled)
+            for index, scored in zip(pending, outcome, strict=True):
+                if index not in results or scored.status == "scored":
+                    results[index] = scored
+            pending = [index for index in pending if not results[index].is_final]
+        return [results[index] for index in range(len(requests))]
+
+    def close(self) -> None:
+        """Close every backend."""
+        for backend in self.backends:
+            backend.close()
+
+
+class _Guard:
+    """One backend and its circuit breaker.
+
+    The breaker holds its lock while it calls: through it, one thread at a time would score.
+    So the backend is called outside, and the breaker is told how that went.
+    """
+
+    def __init__(self, backend: Backend, failures: int, retry_after_s: float) -> None:
+        self.backend = backend
+        self.problem = ""
+        self._retry_after = timedelta(seconds=retry_after_s)
+        self._storage = CircuitMemoryStorage("closed")
+        self._breaker = CircuitBreaker(
+            fail_max=failures,
+            reset_timeout=retry_after_s,
+            state_storage=self._storage,
+            throw_new_error_on_trip=False,
+        )
+
+    def is_left_out(self) -> bool:
+        opened_at = self._storage.opened_at
+        return (
+            self._storage.state == STATE_OPEN
+            and opened_at is not None
+            and datetime.now(UTC) < opened_at + self._retry_after
+        )
+
+    def score(
+        self,
+        requests: Sequence[Request],
+        *,
+        deadline: float | None,
+        is_cancelled: Callable[[], bool],
+    ) -> list[Scored]:
+        if self.is_left_out():
+            return self._fail(requests, UNAVAILABLE, f"left out after: {self.problem}")
+        try:
+            outcome = self.backend.score(requests, deadline=deadline, is_cancelled=is_cancelled)
+        except Exception as problem:  # a host boundary: one backend must not stop the others
+            _logger.debug("backend %s failed", self.backend.name, exc_info=True)
+            self.problem = _describe(problem)
+            self._tell(problem)
+            reason = MODEL_NOT_LOADED if isinstance(problem, _NOT_LOADED) else UNAVAILABLE
+            return self._fail(requests, reason, self.problem)
+        self._tell(None)
+        return outcome
+
+    def _fail(self, requests: Sequence[Request], reason: str, detail: str) -> list[Scored]:
+        failed = Scored(status="error", backend=self.backend.name, reason=reason, detail=detail)
+        return [failed] * len(requests)
+
+    def _tell(self, problem: Exception | None) -> None:
+        try:
+            self._breaker.call(_raise, problem)
+        except CircuitBreakerError:
+            pass  # another thread has opened it meanwhile
+        except Exception as raised:  # the one that was told
+            if raised is not problem:
+                raise
+
+
+def _raise(problem: Exception | None) -> None:
+    if problem is not None:
+        raise problem
+
+
+def _describe(problem: Exception) -> str:
+    text = str(problem)
+    return text if isinstance(problem, CertOtelError) else f"{type(problem).__name__}: {text}"

@@ -1,0 +1,75 @@
+"""A small scoring model in a folder, and journals whose answers have texts."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.scoring.reference import build_network, build_tokenizer
+
+from cert_otel.records import EvaluationRecord, Record, Tokens, encode_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+START = datetime(2026, 11, 20, 10, tzinfo=UTC)
+
+
+@pytest.fixture(scope="session")
+def scorer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write a model of two layers with random weights, as transformers does."""
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    build_network("qwen2").save_pretrained(folder)
+    build_tokenizer().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def call() -> Callable[..., Record]:
+    """Build the n-th call, with the text of its question and answer."""
+
+    def make_call(number: int, **fields: Any) -> Record:
+        question, answer = (
+            f"What is {number} + 2?",
+            f"The sum is {number + 2}. That is all there is.",
+        )
+        defaults: dict[str, Any] = {
+            "kind": "inference",
+            "timestamp": START + timedelta(hours=number),
+            "trace_id": f"{number + 1:032x}",
+            "span_id": f"{number + 1:016x}",
+            "platform": "openai",
+            "model": "gpt-4o",
+            "input_data": question,
+            "output_data": answer,
+            "input_messages": [make_message("user", question)],
+            "output_messages": [make_message("assistant", answer)],
+            "tokens": Tokens(prompt=12, completion=5),
+            "cost": 0.25,
+            "currency": "USD",
+            "latency_ms": 200.0,
+        }
+        return Record(**defaults | fields)
+
+    return make_call
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Callable[..., Path]:
+    """Write records, or bytes as they are, into a file of the test's folder."""
+
+    def write(name: str, *lines: Record | EvaluationRecord | bytes) -> Path:
+        path = tmp_path / name
+        path.write_bytes(
+            b"".join(line if isinstance(line, bytes) else encode_line(line) for line in lines)
+        )
+        return path
+
+    return write
+
+
+def make_message(role: str, text: str) -> dict[str, Any]:
+    """Make a message of the conventions."""
+    return {"role": role, "parts": [{"type": "text", "content": text}]}

@@ -1,0 +1,172 @@
+"""`cert models`: what is here, what would fit, and nobody is asked."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.scoring.reference import build_network
+
+from cert_otel.cli import main
+from cert_otel.scoring import catalogue
+from cert_otel.scoring.defaults import ON_CPU, REFERENCE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Let the hub's cache be an empty folder of the test."""
+    folder = tmp_path / "hub"
+    folder.mkdir()
+    for module in ("huggingface_hub.constants", "huggingface_hub.utils._cache_manager"):
+        monkeypatch.setattr(f"{module}.HF_HUB_CACHE", str(folder))
+    monkeypatch.setattr("huggingface_hub.file_download.HF_HUB_CACHE", str(folder), raising=False)
+    return folder
+
+
+@pytest.fixture
+def list_models(
+    capsys: pytest.CaptureFixture[str], cache: Path
+) -> Callable[..., dict[str, dict[str, Any]]]:
+    """Run the command; return its models by name."""
+    del cache
+
+    def run(*folders: Path) -> dict[str, dict[str, Any]]:
+        assert main(["models", *map(str, folders), "--format", "json"]) == 0
+        printed = json.loads(capsys.readouterr().out)
+        return {model["name"]: model for model in printed["models"]}
+
+    return run
+
+
+def put_into_cache(cache: Path, name: str, model: Path) -> None:
+    """Store a folder as the hub's client does."""
+    repository = cache / f"models--{name.replace('/', '--')}"
+    shutil.copytree(model, repository / "snapshots" / COMMIT)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(COMMIT)
+    (repository / "blobs").mkdir()
+
+
+class TestModels:
+    """Each model with what it needs."""
+
+    def test_a_folder(self, scorer: Path, list_models: Callable[..., dict[str, Any]]) -> None:
+        """Its parameters are counted from the headers of its weights."""
+        model = list_models(scorer)[str(scorer)]
+
+        assert (model["source"], model["fits"], model["problem"]) == ("folder", True, None)
+        parameters = build_network("qwen2").num_parameters()
+        assert model["parameters"] == parameters
+        assert model["needed_bytes"] in (2 * parameters, 4 * parameters)
+
+    def test_the_cache_of_the_hub(
+        self, scorer: Path, cache: Path, list_models: Callable[..., dict[str, Any]]
+    ) -> None:
+        """By name and commit; what predicts no token is left out."""
+        put_into_cache(cache, "someone/tiny", scorer)
+        put_into_cache(cache, "someone/embedder", scorer)
+        snapshot = cache / "models--someone--embedder" / "snapshots" / COMMIT
+        (snapshot / "config.json").write_text('{"architectures": ["BertModel"]}')
+        found = list_models()
+
+        assert (found["someone/tiny"]["source"], found["someone/tiny"]["revision"]) == (
+            "cache",
+            COMMIT,
+        )
+        assert "someone/embedder" not in found
+
+    def test_what_would_fit(self, list_models: Callable[..., dict[str, Any]]) -> None:
+        """Models that are suggested, and not here, with what they would need."""
+        suggested = list_models()[ON_CPU]
+
+        assert suggested["source"] == "hub"
+        assert suggested["needed_bytes"] >= 2 * 494_000_000
+
+    @pytest.mark.parametrize(
+        ("files", "problem"),
+        [
+            ({}, "no config.json: not a folder of a model"),
+            ({"config.json": '{"architectures": ["BertModel"]}'}, "not a causal language model"),
+            ({"config.json": '{"architectures": ["LlamaForCausalLM"]}'}, "no weights"),
+            (
+                {
+                    "config.json": '{"architectures": ["LlamaForCausalLM"]}',
+                    "model.safetensors.index.json": '{"weight_map": {"a": "x-1.safetensors"}}',
+                },
+                "incomplete: 1 files of weights are missing",
+            ),
+        ],
+    )
+    def test_a_folder_that_is_none(
+        self,
+        files: dict[str, str],
+        problem: str,
+        tmp_path: Path,
+        list_models: Callable[..., dict[str, Any]],
+    ) -> None:
+        """What is wrong with it is said."""
+        folder = tmp_path / "folder"
+        folder.mkdir()
+        for name, text in files.items():
+            (folder / name).write_text(text)
+
+        assert list_models(folder)[str(folder)]["problem"] == problem
+
+    def test_a_folder_that_is_not_there(
+        self, tmp_path: Path, list_models: Callable[..., dict[str, Any]]
+    ) -> None:
+        """It is listed with that."""
+        assert list_models(tmp_path / "no")[str(tmp_path / "no")]["problem"] == "no such folder"
+
+    @pytest.mark.parametrize("header", [b"", b"\xff" * 8, b"\2\0\0\0\0\0\0\0[]"])
+    def test_weights_that_are_none(
+        self, header: bytes, scorer: Path, tmp_path: Path, list_models: Callable[..., Any]
+    ) -> None:
+        """Their parameters are not known, nor whether they fit."""
+        folder = shutil.copytree(scorer, tmp_path / "broken")
+        (folder / "model.safetensors").write_bytes(header)
+        model = list_models(folder)[str(folder)]
+
+        assert (model["parameters"], model["needed_bytes"], model["fits"]) == (None, None, None)
+
+
+class TestChoice:
+    """Who names no model gets the best that is here."""
+
+    def test_is_what_the_cache_has(self, scorer: Path, cache: Path) -> None:
+        """The suggested model if it was downloaded; else the packaged one."""
+        assert catalogue.choose_model(has_gpu=False) == REFERENCE
+
+        put_into_cache(cache, ON_CPU, scorer)
+        assert catalogue.choose_model(has_gpu=False) == ON_CPU
+        assert catalogue.choose_model(has_gpu=True) == REFERENCE
+
+
+class TestTable:
+    """What people see."""
+
+    def test_the_machine_and_the_models(
+        self,
+        scorer: Path,
+        cache: Path,
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Device and memory, the model that would be taken, and a row for each."""
+        monkeypatch.setenv("COLUMNS", "400")
+        put_into_cache(cache, "someone/tiny", scorer)
+        assert main(["models", str(scorer)]) == 0
+
+        facts, _, table = capsys.readouterr().out.partition("\n\n")
+        assert [line.split()[0] for line in facts.splitlines()] == ["device", "fits", "chosen"]
+        assert f"chosen  {REFERENCE}" in facts
+        assert len(table.splitlines()) == 6
+        assert "hub cache" in table
