@@ -151,6 +151,7 @@ def main(arguments: Sequence[str]) -> None:
     documents = read_documents(options.data)
     model, tokenizer, settings = read_run(options.run)
     model.bfloat16().save_pretrained(options.out)
+    (options.out / "model.safetensors").chmod(0o644)  # safetensors writes for the owner alone
     export_tokenizer(tokenizer, options.out, length=settings.length)
     metrics = {
         "data_sha256": hashlib.sha256(options.data.read_bytes()).hexdigest(),
