@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types layers unit bench torture test-peers test-sdks clean
+.PHONY: help setup demo test lint types layers unit bench torture reference-model test-peers test-sdks clean
 
 help:  ## Show what can be made.
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 setup: $(STAMP)  ## Build the environment in .venv (plain pip).
 
@@ -49,6 +49,13 @@ bench: $(STAMP)  ## Print every figure that docs/performance.md claims (about 20
 
 torture: $(STAMP)  ## A thousand random texts against the float64 reference of the scorer (minutes).
 	$(BIN)/python -m pytest --numprocesses 2 tests/scoring/torture.py
+
+PROSE ?= build/prose.jsonl.gz
+reference-model: $(STAMP)  ## Train the packaged reference model again: PROSE=prose.jsonl.gz, docs/reference-model.md (an hour).
+	@test -f "$(PROSE)" || { echo "$(PROSE) is not there: PROSE= names the training text, see docs/reference-model.md" >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet --editable ".[score]"
+	$(BIN)/python models/reference/train.py --data "$(PROSE)" --out build/reference --minutes 50 --threads 2
+	$(BIN)/python models/reference/export.py --data "$(PROSE)" --run build/reference
 
 test-peers: $(STAMP)  ## Other vendors' instrumentors installed beside ours (own environment).
 	$(BIN)/python scripts/test_peers.py

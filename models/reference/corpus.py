@@ -48,6 +48,11 @@ class Document:
         return self.bucket < HELD_OUT_PERCENT
 
     @property
+    def is_english(self) -> bool:
+        """Not one of the few translations, which a model of English is not judged by."""
+        return sum(map(str.isascii, self.text)) > len(self.text) / 2
+
+    @property
     def has_turns(self) -> bool:
         """Shown in training as a conversation."""
         return HELD_OUT_PERCENT <= self.bucket < HELD_OUT_PERCENT + TURNS_PERCENT

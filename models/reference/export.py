@@ -32,9 +32,10 @@ if TYPE_CHECKING:
 CARD = Path(__file__).parent / "card.md"
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}"
-    "{% set role = 'system' if message['role'] == 'developer' else message['role'] %}"
-    "{{ '<|' + role + '|>' + (message['content'] or '') + '<|end|>' }}"
-    "{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+    "{% set role = {'developer': 'system', 'function': 'tool'}.get(message.role, message.role) %}"
+    "{{ '<|' + (role if role in ('system', 'assistant', 'tool') else 'user') + '|>' }}"
+    "{{ message.content or '' }}{% if message.tool_calls %}{{ message.tool_calls | tojson }}{% endif %}"
+    "{{ '<|end|>' }}{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
 )
 LAST_STEPS = 50  # the training loss is their mean: a batch alone is noise
 
@@ -54,9 +55,14 @@ def export_tokenizer(tokenizer: Tokenizer, folder: Path, *, length: int) -> None
     ).save_pretrained(folder)
 
 
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Rows of JSON lines."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
 def read_run(folder: Path) -> tuple[LlamaForCausalLM, Tokenizer, Settings]:
     """Model, tokenizer and settings of a run, as its last checkpoint has them."""
-    settings = Settings(**json.loads((folder / "settings.json").read_text(encoding="utf-8")))
+    settings = Settings(**read_lines(folder / "parts.jsonl")[-1]["settings"])
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     model = make_model(settings, tokenizer)
     model.load_state_dict(torch.load(folder / "checkpoint.pt", map_location="cpu")["model"])
@@ -67,8 +73,7 @@ def describe_run(
     folder: Path, tokenizer: Tokenizer, settings: Settings, training: Sequence[Document]
 ) -> dict[str, Any]:
     """What the run took: the log's facts, with the settings that repeat it."""
-    text = (folder / "log.jsonl").read_text(encoding="utf-8")
-    log = [json.loads(line) for line in text.splitlines()]
+    log = read_lines(folder / "log.jsonl")
     tokens = sum(len(encode_document(tokenizer, document)) for document in training)
     last = log[-LAST_STEPS:]
     seen = log[-1]["step"] * settings.batch_rows * settings.length
@@ -83,7 +88,7 @@ def describe_run(
         "loss_nats_per_token": round(
             sum(row["loss_nats_per_token"] for row in last) / len(last), 4
         ),
-        "settings": json.loads((folder / "settings.json").read_text(encoding="utf-8")),
+        "parts": read_lines(folder / "parts.jsonl"),
     }
 
 
@@ -101,16 +106,21 @@ def render_card(metrics: dict[str, Any]) -> str:
         )
     ]
     training, held_out = metrics["training"], metrics["held_out"]
+    against = held_out["against_token_5gram"]
+    settings = training["parts"][-1]["settings"]
     return Template(CARD.read_text(encoding="utf-8")).substitute(
         table="\n".join(rows),
         parameters=f"{metrics['parameters']:,}",
         megabytes=f"{metrics['bytes'] / 1e6:.1f}",
-        commit=metrics["commit"],
+        commits="; ".join(
+            f"`{part['commit']}` from step {part['from_step']:,}" for part in training["parts"]
+        ),
+        short_length=f"{settings['short_length']:,}",
         data_sha256=metrics["data_sha256"],
-        layers=training["settings"]["layers"],
-        hidden=training["settings"]["hidden"],
-        vocabulary=f"{training['settings']['vocabulary']:,}",
-        length=f"{training['settings']['length']:,}",
+        layers=settings["layers"],
+        hidden=settings["hidden"],
+        vocabulary=f"{settings['vocabulary']:,}",
+        length=f"{settings['length']:,}",
         training_documents=f"{training['documents']:,}",
         training_bytes=f"{training['bytes']:,}",
         training_tokens=f"{training['tokens']:,}",
@@ -122,7 +132,12 @@ def render_card(metrics: dict[str, Any]) -> str:
         held_out_loss=f"{models['reference']['nats_per_symbol']:.3f}",
         held_out_documents=held_out["documents"],
         held_out_bytes=f"{held_out['bytes']:,}",
-        better=held_out["documents_better_than_token_5gram"],
+        foreign_reference=f"{held_out['other_languages']['reference']:.2f}",
+        foreign_5gram=f"{held_out['other_languages']['token_5gram']:.2f}",
+        better=against["documents_better"],
+        ratio=f"{100 * against['ratio']:.1f}",
+        ratio_low=f"{100 * against['ratio_low']:.1f}",
+        ratio_high=f"{100 * against['ratio_high']:.1f}",
     )
 
 
@@ -136,9 +151,9 @@ def main(arguments: Sequence[str]) -> None:
     documents = read_documents(options.data)
     model, tokenizer, settings = read_run(options.run)
     model.bfloat16().save_pretrained(options.out)
+    (options.out / "model.safetensors").chmod(0o644)  # safetensors writes for the owner alone
     export_tokenizer(tokenizer, options.out, length=settings.length)
     metrics = {
-        "commit": (options.run / "commit").read_text(encoding="utf-8").strip(),
         "data_sha256": hashlib.sha256(options.data.read_bytes()).hexdigest(),
         "parameters": model.num_parameters(),
         "bytes": sum(path.stat().st_size for path in options.out.iterdir()),

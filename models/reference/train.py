@@ -59,7 +59,7 @@ PROBE_DOCUMENTS = 12  # held-out documents that are scored while training goes o
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What makes a run; written beside its checkpoint."""
+    """What makes a run; written beside its checkpoint, at each start."""
 
     minutes: float | None
     steps: int | None
@@ -152,7 +152,8 @@ def rate_factor(progress: float) -> float:
 
 def mixed_precision(device: str) -> AbstractContextManager[object]:
     """Autocast to bf16 where the processor multiplies it; elsewhere it would only be slow."""
-    has_bf16 = device != "cpu" or torch.cpu._is_avx512_bf16_supported()  # noqa: SLF001 - torch has no public name for it
+    able = torch.cpu.get_capabilities()
+    has_bf16 = device != "cpu" or any(able.get(name) for name in ("avx512_bf16", "amx_bf16"))
     # Without its cache: the threads would share the cast weights and with them one graph.
     autocast = torch.autocast(device, dtype=torch.bfloat16, cache_enabled=False)
     return autocast if has_bf16 else nullcontext()
@@ -303,7 +304,15 @@ def current_commit() -> str:
     """The commit of the code that trains, with `-dirty` behind it where files differ from it."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     here = Path(__file__).parent
-    return subprocess.run(command, cwd=here, check=True, capture_output=True, text=True).stdout
+    done = subprocess.run(command, cwd=here, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def note_part(folder: Path, step: int, settings: Settings) -> None:
+    """Write down which code goes on from this step, and with which settings."""
+    part = {"from_step": step, "commit": current_commit(), "settings": asdict(settings)}
+    with (folder / "parts.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps(part) + "\n")
 
 
 def read_arguments(arguments: Sequence[str]) -> tuple[argparse.Namespace, Settings]:
@@ -355,8 +364,7 @@ def main(arguments: Sequence[str]) -> None:
     run = Run(model, make_optimizers(model, settings))
     if options.resume:
         load_checkpoint(run, options.out)
-    (options.out / "settings.json").write_text(json.dumps(asdict(settings), indent=1) + "\n")
-    (options.out / "commit").write_text(current_commit())
+    note_part(options.out, run.step, settings)
     documents = [encode_document(tokenizer, document) for document in training]
     print(f"{model.num_parameters():,} parameters, {sum(map(len, documents)):,} training tokens")
     stream = batches(documents, settings, first_step=run.step)

@@ -79,25 +79,48 @@ class TestTokenizer:
 
         assert not text or (offsets[0][0], offsets[-1][1]) == (0, len(text))
 
-    def test_chat_template_is_what_training_showed(self) -> None:
+
+def render(*messages: dict[str, Any], add_generation_prompt: bool = False) -> str:
+    """Return the text that the chat template makes of messages."""
+    return str(
+        tokenizer.apply_chat_template(
+            list(messages), tokenize=False, add_generation_prompt=add_generation_prompt
+        )
+    )
+
+
+class TestChatTemplate:
+    def test_is_what_training_showed(self) -> None:
         """A conversation is rendered as the turns that the model saw in training."""
-        messages = [
+        rendered = render(
             {"role": "system", "content": "Be brief."},
             {"role": "user", "content": "Why?"},
             {"role": "assistant", "content": "Because."},
-        ]
+        )
 
-        rendered = tokenizer.apply_chat_template(messages, tokenize=False)
         assert rendered == "<|bos|>" + as_turns("Be brief.\nWhy?\nBecause.")
 
     def test_generation_starts_the_assistant(self) -> None:
-        """A prompt for generation ends with the assistant's token; a developer speaks as system."""
-        messages = [{"role": "developer", "content": "Hi"}]
+        """A prompt for generation ends with the assistant's token."""
+        rendered = render({"role": "user", "content": "Hi"}, add_generation_prompt=True)
 
-        rendered = tokenizer.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=True
-        )
-        assert rendered == "<|bos|><|system|>Hi<|end|><|assistant|>"
+        assert rendered == "<|bos|><|user|>Hi<|end|><|assistant|>"
+
+    @pytest.mark.parametrize(
+        ("role", "token"),
+        [("developer", "system"), ("function", "tool"), ("tool", "tool"), ("reviewer", "user")],
+    )
+    def test_every_role_has_a_token(self, role: str, token: str) -> None:
+        """Roles by other names speak as the one they stand for, unknown ones as the user."""
+        assert render({"role": role, "content": "Hi"}) == f"<|bos|><|{token}|>Hi<|end|>"
+
+    def test_tool_calls_are_text(self) -> None:
+        """A turn that only calls a tool shows the call as JSON."""
+        call = {"type": "function", "function": {"name": "find", "arguments": {}}}
+
+        rendered = render({"role": "assistant", "content": None, "tool_calls": [call]})
+
+        assert rendered == f"<|bos|><|assistant|>{json.dumps([call])}<|end|>"
 
 
 class TestCard:
@@ -113,6 +136,8 @@ class TestCard:
         assert lines[3].startswith("**A reference model, not for production.**")
 
     def test_names_the_code_that_trained(self) -> None:
-        """The commit is whole and clean: no figure of code that nobody can read."""
-        assert len(metrics["commit"]) == 40
-        assert int(metrics["commit"], 16)
+        """Every part of the run has a whole and clean commit: no figure of code that nobody can read."""
+        commits = [part["commit"] for part in metrics["training"]["parts"]]
+
+        assert commits
+        assert all(len(commit) == 40 and int(commit, 16) for commit in commits)
