@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types layers unit bench reference-model torture test-peers test-sdks check-prices clean
+.PHONY: help setup demo test lint types layers unit bench reference-model torture test-peers test-sdks golden check-prices clean
 
 help:  ## Show what can be made.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -49,9 +49,9 @@ bench: $(STAMP)  ## Print every figure that docs/performance.md claims (about 20
 	$(BIN)/python benchmarks/scoring.py --texts 16 --max-tokens 512 --threads 1
 
 PROSE ?= build/prose.jsonl.gz
+
 reference-model: $(STAMP)  ## Train the packaged reference model again: PROSE=prose.jsonl.gz, docs/reference-model.md (an hour).
 	@test -f "$(PROSE)" || { echo "$(PROSE) is not there: PROSE= names the training text, see docs/reference-model.md" >&2; exit 1; }
-	$(BIN)/python -m pip install --quiet --editable ".[score]"
 	$(BIN)/python models/reference/train.py --data "$(PROSE)" --out build/reference --minutes 50 --threads 2
 	$(BIN)/python models/reference/export.py --data "$(PROSE)" --run build/reference
 
@@ -66,7 +66,6 @@ test-peers: $(STAMP)  ## Other vendors' instrumentors installed beside ours (own
 test-sdks: $(STAMP)  ## The transparency tests with the oldest to the newest openai (own environments).
 	$(BIN)/python scripts/test_sdks.py
 
-.PHONY: golden
 golden: $(STAMP)  ## Record again what other vendors' instrumentors emit (own environments).
 	$(BIN)/python scripts/make_golden.py
 

@@ -2,14 +2,38 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import stamina
 from tests.scoring.reference import build_network, build_tokenizer
 
+from cert_otel.scoring.monitor import HamiltonianMonitor
+from cert_otel.scoring.monitor_types import AnyError
+
 DOCS = Path(__file__).parents[2] / "docs"
+
+
+class TestMonitor:
+    def test_each_setting_is_there(self) -> None:
+        """Each argument of the monitor has its row."""
+        text = (DOCS / "monitor.md").read_text(encoding="utf-8")
+        settings = text.partition("\n## Settings\n")[2].partition("\n## ")[0]
+        names = set(inspect.signature(HamiltonianMonitor).parameters)
+
+        rows = [line.split("|")[1] for line in settings.splitlines() if line.startswith("| `")]
+
+        assert set(re.findall(r"`(\w+)`", " ".join(rows))) == names
+
+    def test_each_error_is_there(self) -> None:
+        """Each error has its row."""
+        text = (DOCS / "monitor.md").read_text(encoding="utf-8")
+
+        for error in get_args(AnyError):
+            assert f"| `{error.__name__}` |" in text
 
 
 @pytest.fixture

@@ -321,6 +321,30 @@ class TestErrors:
             assert "name a folder" in outcome.message
         assert "the scoring model is not loaded" in caplog.text
 
+    def test_a_model_that_is_still_loading(self, folder: Path) -> None:
+        """Who cannot wait for it is told when to ask again."""
+        begun, over = threading.Event(), threading.Event()
+
+        def load() -> LoadedModel:
+            begun.set()
+            over.wait()
+            return defaults.load(folder, device="cpu")
+
+        backend = LocalBackend(load, configuration="slow to load")
+        monitor = make(backends=[backend])
+        loading = threading.Thread(target=backend.preload)
+        loading.start()
+        begun.wait()
+
+        outcomes = [monitor.analyze("Hi", timeout=0.01), monitor.score("a", "b", timeout=0.01)]
+
+        over.set()
+        loading.join()
+        for outcome in outcomes:
+            assert isinstance(outcome, ModelNotLoaded)
+            assert outcome.retry_after == 5
+            assert "still loading" in outcome.message
+
     def test_a_backend_that_fails(self) -> None:
         """Its problem is the message."""
         backend = CountingBackend(problem=BackendError("counting", "down"))

@@ -273,6 +273,8 @@ def to_generation_error(generated: Generated, timeout_s: float) -> types.Analysi
         return types.ScoringFailed(
             message="the model ended its answer before the first word: there is nothing to score"
         )
+    if generated.reason == reasons.MODEL_NOT_LOADED:
+        return types.ModelNotLoaded(message=reasons.STILL_LOADING)
     if generated.reason == reasons.OUT_OF_MEMORY:
         return types.GPUOutOfMemoryError(
             message="no memory to write the answer; lower max_new_tokens, or use_8bit=True"

@@ -85,6 +85,29 @@ class TestScore:
         """Who waits for the model past the deadline gets that as a result."""
         begun, over = threading.Event(), threading.Event()
 
+        def wait() -> bool:
+            begun.set()
+            over.wait()
+            return False
+
+        backend = LocalBackend(lambda: model, configuration="tiny")
+        backend.preload()
+        holder = threading.Thread(
+            target=backend.score, args=(REQUESTS,), kwargs={"is_cancelled": wait}
+        )
+        holder.start()
+        begun.wait()
+
+        scored = backend.score(REQUESTS, deadline=time.monotonic() + 0.01)
+
+        over.set()
+        holder.join()
+        assert {one.reason for one in scored} == {"deadline"}
+
+    def test_while_it_is_loading(self, model: LoadedModel) -> None:
+        """Who waits for it to be loaded past the deadline is told to come again."""
+        begun, over = threading.Event(), threading.Event()
+
         def load() -> LoadedModel:
             begun.set()
             over.wait()
@@ -100,8 +123,8 @@ class TestScore:
 
         over.set()
         holder.join()
-        assert {one.reason for one in scored} == {"deadline"}
-        assert written[0].reason == "deadline"
+        assert {one.reason for one in scored} == {"model_not_loaded"}
+        assert written[0].reason == "model_not_loaded"
 
 
 class TestLoading:

@@ -13,6 +13,8 @@ from cert_otel.scoring import defaults
 from cert_otel.scoring.backends.generation import Stop, generate
 from cert_otel.scoring.backends.scored import (
     DEADLINE,
+    MODEL_NOT_LOADED,
+    STILL_LOADING,
     Generated,
     Scored,
     TokenFigures,
@@ -103,7 +105,7 @@ class LocalBackend:
         """
         with self._held_until(deadline) as held:
             if not held:
-                return [Scored(status="skipped", backend=NAME, reason=DEADLINE)] * len(requests)
+                return [self._give_up()] * len(requests)
             engine = self._get_engine()
             results = engine.score(
                 [request.sample for request in requests],
@@ -128,7 +130,7 @@ class LocalBackend:
         """
         with self._held_until(deadline) as held:
             if not held:
-                return [Generated(None, 0, DEADLINE)] * len(prompts)
+                return [Generated(None, 0, self._give_up().reason)] * len(prompts)
             return generate(
                 self._get_engine().model,
                 prompts,
@@ -153,6 +155,14 @@ class LocalBackend:
         finally:
             if held:
                 self._lock.release()
+
+    def _give_up(self) -> Scored:
+        """Return what becomes of a request that the model was not free for in time."""
+        if self._engine is None:
+            return Scored(
+                status="error", backend=NAME, reason=MODEL_NOT_LOADED, detail=STILL_LOADING
+            )
+        return Scored(status="skipped", backend=NAME, reason=DEADLINE)
 
     def _get_engine(self) -> Engine:
         if self._engine is None:

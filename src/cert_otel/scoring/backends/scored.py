@@ -22,6 +22,7 @@ CANCELLED: Final = "cancelled"
 DEADLINE: Final = "deadline"
 EMPTY: Final = "empty_completion"
 MODEL_NOT_LOADED: Final = "model_not_loaded"
+STILL_LOADING: Final = "the model is still loading; ask again later"
 NOT_FINITE: Final = "not_finite"
 NO_LOGPROBS: Final = "no_logprobs"
 OUT_OF_MEMORY: Final = "out_of_memory"
@@ -147,7 +148,8 @@ class Generated(NamedTuple):
     tokens: int
     """Written so far; of a prompt that is too long, the prompt's."""
     reason: str | None = None
-    """`deadline`, `cancelled`, `out_of_memory` or `prompt_too_long`; `None` with a text."""
+    """`deadline`, `cancelled`, `out_of_memory`, `prompt_too_long` or `model_not_loaded`; `None`
+    with a text."""
     limit: int | None = None
     """Tokens that a prompt may have at most, where it has more."""
 
