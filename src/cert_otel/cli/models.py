@@ -114,7 +114,7 @@ def _list_facts(machine: Machine, chosen: str) -> Iterator[str]:
     free = f"{machine.free_bytes / _GB:.1f} GB free"
     yield f"device  {machine.device}, {free}, computes in {machine.dtype}"
     yield f"fits    up to {machine.most_parameters / _GB:.1f} billion parameters, without the texts"
-    yield f"chosen  {chosen}, unless --model or CERT_OTEL_SCORER_MODEL names another"
+    yield f"chosen  {chosen}; CERT_OTEL_SCORER_MODEL names another"
 
 
 def _tabulate(machine: Machine, entries: Sequence[ModelEntry], chosen: str) -> Table:
