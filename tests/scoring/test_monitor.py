@@ -552,6 +552,26 @@ class TestOnResult:
         assert "on_result failed" in caplog.text
 
 
+class TestDefault:
+    def test_runs_without_a_hub(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """With no name and no hub the packaged model writes and scores, and every result says so."""
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+
+        with HamiltonianMonitor(device="cpu", embedder=None) as monitor:
+            results = [
+                analysed(monitor.analyze("What is a collector?", max_new_tokens=8, temperature=0)),
+                analysed(monitor.score("What is a collector?", "It receives and exports spans.")),
+            ]
+
+        for result in results:
+            assert result.model_name == defaults.REFERENCE
+            assert result.note == "reference model, not for production"
+            assert result.form == "chat"
+        assert "not for production" in caplog.text
+
+
 class TestLifecycle:
     def test_closes_its_backends(self, folder: Path) -> None:
         """Behind the `with` the model is gone; the next use loads it again."""
