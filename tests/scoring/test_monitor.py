@@ -5,26 +5,37 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from tests.scoring.reference import build_network, build_tokenizer
 
-from cert_otel.errors import BackendError, ConfigError
+from cert_otel.errors import BackendError, ConfigError, ModelNotFoundError
+from cert_otel.records import Trajectory
 from cert_otel.scoring import defaults
 from cert_otel.scoring.backends.local import LocalBackend
 from cert_otel.scoring.backends.provider import ProviderBackend
-from cert_otel.scoring.backends.scored import ProviderLogprobs, Request, Scored, never
+from cert_otel.scoring.backends.scored import (
+    Generated,
+    ProviderLogprobs,
+    Request,
+    Scored,
+    never,
+)
+from cert_otel.scoring.calibration import fit_calibration
 from cert_otel.scoring.embedding import Embeddings
 from cert_otel.scoring.monitor import HamiltonianMonitor
 from cert_otel.scoring.monitor_types import (
     AnalysisError,
     BackendUnavailable,
     GenerationTimeout,
+    GPUOutOfMemoryError,
     InvalidInput,
     ModelNotLoaded,
     PromptTooLong,
+    ScoringFailed,
     TrajectoryAnalysis,
 )
 from cert_otel.scoring.networks import LoadedModel, prepare
@@ -65,6 +76,28 @@ class CountingBackend:
 
     def close(self) -> None:
         """Do nothing."""
+
+
+class WritingBackend(CountingBackend):
+    """Writes what the test wants."""
+
+    def __init__(self, written: Generated | Exception) -> None:
+        super().__init__()
+        self.written = written
+
+    def generate(
+        self,
+        prompts: Sequence[str],
+        *,
+        max_new_tokens: int,  # noqa: ARG002 - of the protocol, like the rest
+        temperature: float,  # noqa: ARG002
+        deadline: float | None = None,  # noqa: ARG002
+        is_cancelled: Callable[[], bool] = never,  # noqa: ARG002
+    ) -> list[Generated]:
+        """Do as a backend does that writes."""
+        if isinstance(self.written, Exception):
+            raise self.written
+        return [self.written for _ in prompts]
 
 
 class LetterEmbedder:
@@ -168,6 +201,22 @@ class TestScore:
 
         assert result.passed_quality_check is None
 
+    def test_calibrated_gates_vote(self) -> None:
+        """A calibration of the route and scorer makes its gates vote; of another route, none."""
+        usual = [Trajectory(tokens=40, surprise_rate=0.0, entropy_max=2.0) for _ in range(200)]
+        calibration = fit_calibration(
+            usual, route="support", scorer="gpt-4o", fitted_at=datetime.now(UTC)
+        )
+        surprising = ProviderLogprobs(mean=-3.0, tokens=(-3.0,) * 40, model="gpt-4o")
+
+        def score(route: str) -> TrajectoryAnalysis:
+            monitor = make(backends=[ProviderBackend()], route=route, calibrations=[calibration])
+            return analysed(monitor.score("a", "b", logprobs=surprising))
+
+        assert score("support").flags == ("surprise_rate",)
+        assert score("support").calibration == calibration.id
+        assert score("sales").flags == ()
+
     def test_by_the_provider(self) -> None:
         """Logprobs on the record are a backend; what it lacks the next one scores."""
         monitor = make(backends=[ProviderBackend(), CountingBackend()])
@@ -248,6 +297,31 @@ class TestAnalyze:
     def test_refuses_what_is_no_prompt(self, monitor: HamiltonianMonitor, prompt: Any) -> None:
         """Nothing, and what is no text."""
         assert isinstance(monitor.analyze(prompt), InvalidInput)
+
+    def test_refuses_more_tokens_than_fit(self, monitor: HamiltonianMonitor) -> None:
+        """A prompt that leaves the answer no room in the model's window is too long, in tokens."""
+        refused = monitor.analyze("x" * 8_190, max_new_tokens=100)
+
+        assert isinstance(refused, PromptTooLong)
+        assert (refused.length, refused.limit, refused.unit) == (8_190, 8_092, "tokens")
+
+    @pytest.mark.parametrize(
+        ("written", "error"),
+        [
+            (Generated(None, 0, "out_of_memory"), GPUOutOfMemoryError),
+            (Generated(None, 3, "deadline"), GenerationTimeout),
+            (Generated("", 0), ScoringFailed),
+            (ModelNotFoundError("tiny", "no such folder"), ModelNotLoaded),
+            (RuntimeError("broken"), ScoringFailed),
+        ],
+    )
+    def test_what_is_not_written(
+        self, written: Generated | Exception, error: type[AnalysisError]
+    ) -> None:
+        """Each way in which there is no answer has its error."""
+        outcome = make(backends=[WritingBackend(written)]).analyze("Hi")
+
+        assert isinstance(outcome, error)
 
     def test_without_a_backend_that_writes(self) -> None:
         """A server or a provider scores only: the error says what to do."""
@@ -550,6 +624,26 @@ class TestOnResult:
 
         assert isinstance(make(on_result=fail).score(None, "a"), TrajectoryAnalysis)
         assert "on_result failed" in caplog.text
+
+
+class TestDefault:
+    def test_runs_without_a_hub(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """With no name and no hub the packaged model writes and scores, and every result says so."""
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+
+        with HamiltonianMonitor(device="cpu", embedder=None) as monitor:
+            results = [
+                analysed(monitor.analyze("What is a collector?", max_new_tokens=8, temperature=0)),
+                analysed(monitor.score("What is a collector?", "It receives and exports spans.")),
+            ]
+
+        for result in results:
+            assert result.model_name == defaults.REFERENCE
+            assert result.note == "reference model, not for production"
+            assert result.form == "chat"
+        assert "not for production" in caplog.text
 
 
 class TestLifecycle:
