@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from cert_otel.scoring.token_scores import AnswerScore, TokenScores
 
 CPU_BUDGET: Final = 2_048
-"""Tokens a pass: enough to read the weights seldom, few enough for the caches (measured)."""
+"""Tokens a pass: enough to read the weights seldom, few enough for the caches."""
 CUDA_BUDGET: Final = 16_384
 OVERLAP_SHARE: Final = 0.5
 """Of the model's window: what a later piece of a long text sees before its first scored token."""
