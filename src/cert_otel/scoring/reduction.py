@@ -80,7 +80,7 @@ class Tiling:
 
 
 CPU_TILING: Final = Tiling(tokens=256, vocabulary=8_192)
-"""8 MiB of logits, which with its 29 MB of weights is about a third-level cache (measured)."""
+"""8 MiB of logits, which with its 29 MB of weights fits a third-level cache."""
 CUDA_TILING: Final = Tiling(tokens=4_096, vocabulary=16_384)
 """256 MiB: the matrix product is large enough to run at full speed."""
 
