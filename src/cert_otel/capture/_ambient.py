@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 import msgspec
 
 from cert_otel import semconv
+from cert_otel.capture._activation import release
 from cert_otel.capture._content import get_cleaner, to_json
 from cert_otel.capture._fingerprint import pseudonymise
-from cert_otel.capture._guard import attempt, release
+from cert_otel.capture._guard import attempt
 from cert_otel.records import ContextItem
 
 if TYPE_CHECKING:

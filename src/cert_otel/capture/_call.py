@@ -12,15 +12,16 @@ import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
-from opentelemetry.context import attach, detach, get_current
+from opentelemetry.context import get_current
 from opentelemetry.trace import get_current_span, set_span_in_context
 
 from cert_otel import config, semconv
 from cert_otel.capture import _duplicates, _finalisers, _guard
+from cert_otel.capture._activation import activate, release
 from cert_otel.capture._ambient import get_ambient
 from cert_otel.capture._content import get_cleaner, make_encodable
 from cert_otel.capture._fingerprint import fingerprint_prompt
-from cert_otel.capture._guard import attempt, release
+from cert_otel.capture._guard import attempt
 from cert_otel.capture._recording import record_call, start_span
 
 if TYPE_CHECKING:
@@ -173,12 +174,12 @@ class Call(msgspec.Struct, eq=False, weakref=True):
 
     def attach(self) -> Token[Context]:
         """Make the call's span the current one; undo with `detach`."""
-        return attach(self.context)
+        return activate(self.context)
 
     @staticmethod
     def detach(token: Token[Context]) -> None:
         """Undo `attach`, in the same thread or task."""
-        detach(token)
+        release(token)
 
     def drop(self, token: Token[Context]) -> None:
         """Undo `attach` and leave the call: the coroutine that worked for it was thrown away."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections import Counter
 from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
@@ -13,8 +12,6 @@ from cert_otel import semconv
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from contextvars import Token
-    from typing import Any
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -48,16 +45,6 @@ def attempt(step: str, function: Callable[P, R], *args: P.args, **kwargs: P.kwar
     except Exception as error:  # noqa: BLE001 - the guard
         report(step, error)
         return None
-
-
-def release(token: Token[Any]) -> None:
-    """Undo the setting of a context variable.
-
-    A coroutine that is dropped ends in whatever context the garbage collector or a closing event
-    loop is in: there is nothing to undo there, and OpenTelemetry's `detach` would log an error.
-    """
-    with contextlib.suppress(ValueError):
-        token.var.reset(token)
 
 
 def _counter() -> metrics.Counter:

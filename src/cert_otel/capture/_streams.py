@@ -15,9 +15,9 @@ import sys
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
-from opentelemetry.context import attach, detach
 
 from cert_otel.capture import _finalisers, _guard
+from cert_otel.capture._activation import activate, release
 from cert_otel.capture._guard import attempt
 
 if TYPE_CHECKING:
@@ -102,21 +102,21 @@ class WatchedIterator:
         call = state.call
         if call.finished:
             return next(self._inner)
-        token = attach(call.context)
+        token = activate(call.context)
         state.is_reading = True
         try:
             chunk = next(self._inner)
         except StopIteration:
-            detach(token)
+            release(token)
             state.is_reading = False
             call.succeed()
             raise
         except BaseException as error:
-            detach(token)
+            release(token)
             state.is_reading = False
             call.fail(error)
             raise
-        detach(token)
+        release(token)
         state.is_reading = False
         call.read_chunk(chunk)
         return chunk
@@ -142,12 +142,12 @@ class WatchedAsyncIterator:
         call = state.call
         if call.finished:
             return await self._inner.__anext__()
-        token = attach(call.context)
+        token = activate(call.context)
         state.is_reading = True
         try:
             chunk = await self._inner.__anext__()
         except StopAsyncIteration:
-            detach(token)
+            release(token)
             state.is_reading = False
             call.succeed()
             raise
@@ -156,11 +156,11 @@ class WatchedAsyncIterator:
             state.is_reading = False
             raise
         except BaseException as error:
-            detach(token)
+            release(token)
             state.is_reading = False
             call.fail(error)
             raise
-        detach(token)
+        release(token)
         state.is_reading = False
         call.read_chunk(chunk)
         return chunk

@@ -8,11 +8,11 @@ import inspect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, overload
 
-from opentelemetry import context as otel_context
 from opentelemetry.trace import Status, StatusCode, set_span_in_context
 
 from cert_otel import semconv
 from cert_otel.capture import _finalisers
+from cert_otel.capture._activation import activate, release
 from cert_otel.capture._ambient import context_attribute, to_items, without_cost
 from cert_otel.capture._attributes import make_exportable
 from cert_otel.capture._functions import (
@@ -22,7 +22,7 @@ from cert_otel.capture._functions import (
     telemetry,
     to_builtins,
 )
-from cert_otel.capture._guard import attempt, release
+from cert_otel.capture._guard import attempt
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -143,7 +143,7 @@ class _FunctionCall:
 
     def enter(self) -> tuple[Token[Context] | None, Token[Ambient] | None]:
         """Make the function's span the current one."""
-        token = None if self._context is None else otel_context.attach(self._context)
+        token = None if self._context is None else activate(self._context)
         return token, None if self._options.cost_tracking else without_cost()
 
     @staticmethod
