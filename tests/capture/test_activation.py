@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextvars
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pytest
 from opentelemetry.context import Context, get_current, get_value, set_value
 
 from cert_otel.capture import _activation
 from cert_otel.capture._activation import activate, release
+
+if TYPE_CHECKING:
+    import pytest
 
 
 class TestActivate:
