@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import threading
-from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 import msgspec
@@ -18,9 +17,8 @@ from cert_otel.scoring.calibration import Calibration, find_calibration
 from cert_otel.scoring.defaults import REFERENCE_NOTE
 from cert_otel.scoring.embedding import SentenceEmbedder
 from cert_otel.scoring.gates import LEVEL, PERPLEXITY_LIMIT, compute_cert_gates, vote
-from cert_otel.scoring.phase_space import PhaseTrajectory, measure_trajectory
+from cert_otel.scoring.paths import measure_paths
 from cert_otel.scoring.prompts import flatten_messages
-from cert_otel.scoring.steps import split_steps
 from cert_otel.scoring.token_scores import SURPRISING_P
 
 if TYPE_CHECKING:
@@ -32,6 +30,7 @@ if TYPE_CHECKING:
     from cert_otel.scoring.backends.scored import Generated, Request, Scored, TokenFigures
     from cert_otel.scoring.embedding import Embedder
     from cert_otel.scoring.gates import Votes
+    from cert_otel.scoring.phase_space import PhaseTrajectory
     from cert_otel.scoring.prompts import Sample
 
 EmbedderSetting = Literal["packaged"]
@@ -90,10 +89,12 @@ class PhaseMeter:
         if embedder is None:
             return [Phase(None, self._problem)] * len(samples)
         try:
-            return _measure_all(embedder, samples)
+            asked = [(find_question(sample), sample.completion) for sample in samples]
+            paths = measure_paths(asked, embedder)
         except Exception as problem:  # a host boundary: figures over tokens stand without it
             _logger.debug("embedding failed", exc_info=True)
             return [Phase(None, f"{type(problem).__name__}: {problem}")] * len(samples)
+        return [Phase(path, NO_QUESTION if path is None else None) for path in paths]
 
     def _get_embedder(self) -> Embedder | None:
         with self._lock:
@@ -103,26 +104,6 @@ class PhaseMeter:
                 except ConfigError as problem:
                     self._embedder, self._problem = None, str(problem)
             return self._embedder
-
-
-def _measure_all(embedder: Embedder, samples: Sequence[Sample]) -> list[Phase]:
-    questions = [find_question(sample) for sample in samples]
-    texts = [
-        [question, *(step.text for step in split_steps(sample.completion))] if question else []
-        for question, sample in zip(questions, samples, strict=True)
-    ]
-    if not any(texts):
-        return [Phase(None, NO_QUESTION)] * len(samples)
-    vectors = embedder.embed([text for own in texts for text in own]).vectors
-    ends = list(accumulate(map(len, texts), initial=0))
-    return [
-        _measure(vectors[begin:end]) if end > begin else Phase(None, NO_QUESTION)
-        for begin, end in pairwise(ends)
-    ]
-
-
-def _measure(vectors: NDArray[np.float32]) -> Phase:
-    return Phase(measure_trajectory(vectors[0], vectors[1:]))
 
 
 def find_question(sample: Sample) -> str | None:

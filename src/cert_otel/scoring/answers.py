@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from cert_otel.records import EvaluationRecord, Trajectory
 from cert_otel.scoring.gates import Votes, vote
-from cert_otel.scoring.phase_space import PhaseTrajectory, measure_trajectory
+from cert_otel.scoring.paths import measure_paths
 from cert_otel.scoring.prompts import Sample
-from cert_otel.scoring.steps import split_steps
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from cert_otel.records import Record
     from cert_otel.scoring.embedding import Embedder
     from cert_otel.scoring.engine import Engine, Result
+    from cert_otel.scoring.phase_space import PhaseTrajectory
     from cert_otel.scoring.prompts import Template
     from cert_otel.scoring.token_scores import AnswerScore
 
@@ -92,35 +92,16 @@ class AnswerScorer:
 
     def _measure(self, answers: Sequence[Answer]) -> list[Measured]:
         results = self._engine.score([answer.sample for answer in answers])
-        scored = [
-            answer if result.status == "scored" else None
+        # What was not scored has no question to measure from.
+        asked = [
+            (answer.question if result.status == "scored" else None, answer.sample.completion)
             for answer, result in zip(answers, results, strict=True)
         ]
+        paths = measure_paths(asked, self._embedder) if self._embedder else [None] * len(asked)
         return [
-            Measured(result, phase, None if result.score is None else vote(result.score))
-            for result, phase in zip(results, self._follow(scored), strict=True)
+            Measured(result, path, None if result.score is None else vote(result.score))
+            for result, path in zip(results, paths, strict=True)
         ]
-
-    def _follow(self, answers: Sequence[Answer | None]) -> list[PhaseTrajectory | None]:
-        """Measure how each answer moves; all their steps are embedded at once."""
-        texts = [_list_texts(answer) if self._embedder else [] for answer in answers]
-        if self._embedder is None or not any(texts):
-            return [None] * len(answers)
-        vectors = self._embedder.embed([text for own in texts for text in own]).vectors
-        phases: list[PhaseTrajectory | None] = []
-        start = 0
-        for own in texts:
-            rows, start = vectors[start : start + len(own)], start + len(own)
-            phases.append(measure_trajectory(rows[0], rows[1:]) if own else None)
-        return phases
-
-
-def _list_texts(answer: Answer | None) -> list[str]:
-    """Return the question and the steps; nothing where there is no question."""
-    if answer is None or not (answer.question or "").strip():
-        return []
-    steps = split_steps(answer.sample.completion)
-    return [answer.question or "", *(step.text for step in steps)]
 
 
 class Scorer(NamedTuple):
