@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types layers unit bench reference-model torture test-peers test-sdks golden check-prices clean
+.PHONY: help setup demo test lint types layers unit bench reference-model torture test-peers test-sdks test-compiled golden check-prices clean
 
 help:  ## Show what can be made.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -39,6 +39,9 @@ layers: $(STAMP)
 unit: $(STAMP)
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal --ignore tests/transparency --cov --cov-report=term --cov-fail-under=90
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal tests/transparency
+
+test-compiled: $(STAMP)  ## Build the wheel with compiled readers of spans, test and measure it (needs a C compiler).
+	$(BIN)/python scripts/test_compiled.py
 
 bench: $(STAMP)  ## Print every figure that docs/performance.md claims (about 20 minutes).
 	$(BIN)/python benchmarks/pricing.py
