@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 from cachetools import LRUCache
 
+from cert_otel.evaluation._sentences import Sentence, halve, split_answer, split_sentences
 from cert_otel.evaluation._verdicts import Identity, Verdict, judge_batch
 from cert_otel.evaluation.sample import Evidence
 from cert_otel.scoring.embedding import SentenceEmbedder
-from cert_otel.scoring.steps import split_steps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -34,24 +34,14 @@ if TYPE_CHECKING:
 
 THRESHOLD: Final = 0.5
 """Cosine from which on a sentence counts as supported."""
-SHORT_WORDS: Final = 5
-"""An answer with fewer says what it is about only together with its question."""
 METHOD: Final = "semantic-1"
 """Changes when the same model would give other scores."""
-_MAX_SENTENCES: Final = 100_000
-"""No limit in practice: sentences of a context are never joined."""
-
-
-class _Sentence(NamedTuple):
-    start: int
-    end: int
-    text: str
 
 
 class _Prepared(NamedTuple):
     """The sentences of a text, and their unit vectors [sentences, d]."""
 
-    sentences: tuple[_Sentence, ...]
+    sentences: tuple[Sentence, ...]
     vectors: Floats
 
 
@@ -110,7 +100,7 @@ class SemanticEvaluator:
             {item.text for sample in samples for item in sample.context if item.text.strip()},
             embedder,
         )
-        answers = _prepare([_split_answer(sample) for sample in samples], embedder)
+        answers = _prepare([split_answer(sample) for sample in samples], embedder)
         return [
             self._compare(
                 answer,
@@ -131,7 +121,7 @@ class SemanticEvaluator:
                 text: self._passages[key] for text, key in keys.items() if key in self._passages
             }
         missing = [text for text in keys if text not in known]
-        fresh = dict(zip(missing, _prepare(map(_split, missing), embedder), strict=True))
+        fresh = dict(zip(missing, _prepare(map(split_sentences, missing), embedder), strict=True))
         with self._lock:
             self._passages.update({keys[text]: prepared for text, prepared in fresh.items()})
         return known | fresh
@@ -175,30 +165,10 @@ def _hash(text: str) -> bytes:
     return hashlib.blake2b(text.encode(errors="surrogatepass")).digest()
 
 
-def _split(text: str) -> list[_Sentence]:
-    steps = split_steps(text, max_steps=_MAX_SENTENCES)
-    found = [_trim(text, _Sentence(step.start, step.end, step.text)) for step in steps]
-    return found or [_Sentence(0, len(text), text)]
-
-
-def _trim(text: str, sentence: _Sentence) -> _Sentence:
-    """Leave white space out of the range."""
-    raw = text[sentence.start : sentence.end]
-    start = sentence.start + len(raw) - len(raw.lstrip())
-    return sentence._replace(start=start, end=sentence.start + len(raw.rstrip()))
-
-
-def _split_answer(sample: Sample) -> list[_Sentence]:
-    if sample.question and len(sample.answer.split()) < SHORT_WORDS:
-        text = f"{sample.question.strip()} {sample.answer.strip()}"
-        return [_trim(sample.answer, _Sentence(0, len(sample.answer), text))]
-    return _split(sample.answer)
-
-
-def _prepare(texts: Iterable[list[_Sentence]], embedder: Embedder) -> list[_Prepared]:
+def _prepare(texts: Iterable[list[Sentence]], embedder: Embedder) -> list[_Prepared]:
     """Embed the sentences of several texts together."""
     owned = [(owner, one) for owner, sentences in enumerate(texts) for one in sentences]
-    groups: list[tuple[list[_Sentence], list[Floats]]] = [
+    groups: list[tuple[list[Sentence], list[Floats]]] = [
         ([], []) for _ in range(owned[-1][0] + 1 if owned else 0)
     ]
     for (owner, _), parts in zip(owned, _embed([one for _, one in owned], embedder), strict=True):
@@ -208,13 +178,13 @@ def _prepare(texts: Iterable[list[_Sentence]], embedder: Embedder) -> list[_Prep
     return [_Prepared(tuple(sentences), np.stack(vectors)) for sentences, vectors in groups]
 
 
-def _embed(sentences: list[_Sentence], embedder: Embedder) -> list[list[tuple[_Sentence, Floats]]]:
+def _embed(sentences: list[Sentence], embedder: Embedder) -> list[list[tuple[Sentence, Floats]]]:
     """Embed sentences; of one that is longer than the window there are several parts."""
     if not sentences:
         return []
     vectors, truncated = embedder.embed([one.text for one in sentences])
     halves = [
-        _halve(one) if beyond else () for one, beyond in zip(sentences, truncated, strict=True)
+        halve(one) if beyond else () for one, beyond in zip(sentences, truncated, strict=True)
     ]
     parts = iter(_embed(list(chain.from_iterable(halves)), embedder))
     return [
@@ -223,24 +193,7 @@ def _embed(sentences: list[_Sentence], embedder: Embedder) -> list[list[tuple[_S
     ]
 
 
-def _halve(sentence: _Sentence) -> tuple[_Sentence, ...]:
-    """Cut at the white space nearest to the middle, or in the middle of what has none."""
-    text, middle = sentence.text, len(sentence.text) // 2
-    if not middle:
-        return ()
-    before = text.rfind(" ", 1, middle)
-    after = text.find(" ", middle, len(text) - 1)
-    spaces = [place for place in (before, after) if place > 0]
-    cut = min(spaces, key=lambda place: abs(place - middle), default=middle)
-    # Where tags were left out of the text, the border is off by as much.
-    border = min(sentence.start + cut, sentence.end)
-    return (
-        _Sentence(sentence.start, border, text[:cut]),
-        _Sentence(border, sentence.end, text[cut:]),
-    )
-
-
-def _point_at(sentence: _Sentence, item: int, nearest: _Sentence) -> Evidence:
+def _point_at(sentence: Sentence, item: int, nearest: Sentence) -> Evidence:
     return Evidence(
         start=sentence.start,
         end=sentence.end,
