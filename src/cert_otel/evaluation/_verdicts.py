@@ -25,6 +25,8 @@ class Verdict(NamedTuple):
     score: float | None = None
     reason: str | None = None
     evidence: tuple[Evidence, ...] = ()
+    calibration: str | None = None
+    """What the score depends on besides the evaluator's revision, and is named with it."""
 
 
 class Identity(NamedTuple):
@@ -110,6 +112,6 @@ def _make_judgement(verdict: Verdict, identity: Identity, latency_ms: float) -> 
         reason=verdict.reason,
         evidence=verdict.evidence,
         evaluator=identity.evaluator,
-        revision=identity.revision,
+        revision=" ".join(filter(None, (identity.revision, verdict.calibration))),
         latency_ms=latency_ms,
     )
