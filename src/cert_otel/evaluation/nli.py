@@ -70,7 +70,8 @@ class NLIEvaluator:
             dtype: Half precision moves scores by some thousandths.
             revision: Of the hub: a commit, tag or branch; else the newest.
             offline: Read what is on this machine and ask nobody.
-            max_tokens: Longest text that is read at once, at most the model's window.
+            max_tokens: Longest text that is read at once; beyond the model's window only where its
+                positions are relative.
             allow_remote_code: Names of models whose own code may run.
             threshold: Of the label, and below which a part is evidence.
         """
