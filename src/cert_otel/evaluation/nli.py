@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 THRESHOLD: Final = 0.5
 METHOD: Final = "nli-1"
 """Changes when the same model would give other scores."""
+MODEL_SETTING: Final = "CERT_OTEL_NLI_MODEL"
 PAIR: Final = "{context}"
 """How sequence classifiers get the premise; the answer is the second text of the pair."""
 ASKED: Final = "{question}\n\n{context}"
@@ -107,17 +108,20 @@ class NLIEvaluator:
 
 
 def _load(model: str | Path | None, label: str | None, settings: dict[str, Any]) -> Detector:
-    from cert_otel.evaluation._detectors import (  # noqa: PLC0415 - seconds of torch
-        MODEL_SETTING,
-        load_detector,
-    )
-
     configured = get_config()
     name = model or configured.nli_model
     if name is None:
         raise ConfigError(
             MODEL_SETTING, "names no model: the evaluator nli needs a name on the hub or a folder"
         )
+    try:
+        from cert_otel.evaluation._detectors import (  # noqa: PLC0415 - seconds of torch
+            load_detector,
+        )
+    except ModuleNotFoundError as missing:
+        raise ConfigError(
+            MODEL_SETTING, f"{missing.name} is not installed: pip install 'cert-otel[score]'"
+        ) from None
     return load_detector(name, label=label or configured.nli_label, **settings)
 
 
