@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import msgspec
 
-from cert_otel.records import ContextItem  # noqa: TC001 - msgspec resolves the annotations
+from cert_otel.records import ContextItem, Trajectory  # noqa: TC001 - msgspec resolves the annotations
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +26,8 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     question: str | None = None
     route: str | None = None
     """What weights and calibration adapt to: a service, a function, a task type."""
+    trajectory: Trajectory | None = None
+    """What the scorer measured on the answer, where it was scored."""
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
