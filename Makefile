@@ -48,6 +48,7 @@ bench: $(STAMP)  ## Print every figure that docs/performance.md claims (about 20
 	$(BIN)/python benchmarks/jsonl.py
 	$(BIN)/python benchmarks/costs.py
 	$(BIN)/python benchmarks/wire.py
+	$(BIN)/python scripts/test_compiled.py
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/scoring.py --texts 16 --max-tokens 512 --threads 1
 
