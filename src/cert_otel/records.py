@@ -21,6 +21,10 @@ Status = Literal["ok", "error", "unset"]
 StreamOutcome = Literal["completed", "closed", "abandoned", "cancelled", "error"]
 ScoreStatus = Literal["scored", "deferred", "skipped", "error"]
 CostSource = Literal["table", "provider", "override"]
+EvidenceKind = Literal["number", "date", "name", "negation", "quote", "code", "term", "span"]
+"""What is not borne out; `span` comes from models that only mark a stretch of text."""
+Finding = Literal["missing", "contradicted"]
+"""Nowhere in the context, or the context says otherwise."""
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -120,6 +124,22 @@ class Trajectory(msgspec.Struct, frozen=True, kw_only=True):
     flags: tuple[str, ...] = ()
 
 
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """One stretch of the answer that the context does not bear out. Offsets, never text."""
+
+    start: int
+    """First character of the answer."""
+    end: int
+    """Behind its last character."""
+    kind: EvidenceKind
+    finding: Finding = "missing"
+    context_item: int | None = None
+    """Index of the passage that comes nearest, or says otherwise."""
+    context_start: int | None = None
+    """First character, in that passage, of the sentence that was looked at."""
+    context_end: int | None = None
+
+
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     """One judgement of one answer."""
 
@@ -127,9 +147,14 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     score: float | None
     """In [0, 1]; `None` when it could not be judged."""
     label: str | None = None
+    reason: str | None = None
+    """Why there is no score."""
+    evidence: tuple[Evidence, ...] = ()
     evaluator: str | None = None
     revision: str | None = None
     calibration: str | None = None
+    latency_ms: float | None = None
+    """Wall time; of a batch, its share."""
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -214,6 +239,10 @@ class EvaluationRecord(msgspec.Struct, frozen=True, kw_only=True):
     passed: bool | None = None
     trajectory: Trajectory | None = None
     evaluations: list[Evaluation] = []
+    context_sources: list[str] = []
+    """Where the passages came from that were judged against, in their order."""
+    context_passages: int | None = None
+    """How many there were; `None` where nothing was judged against a context."""
     score_status: ScoreStatus = "scored"
     score_reason: str | None = None
 

@@ -274,7 +274,11 @@ def _lay_over(record: Record, results: Sequence[EvaluationRecord]) -> dict[str, 
     evaluations = {evaluation.name: evaluation for evaluation in record.evaluations}
     changes: dict[str, Any] = {}
     for result in results:
-        evaluations.update((evaluation.name, evaluation) for evaluation in result.evaluations)
+        evaluations.update(
+            (new.name, new)
+            for new in result.evaluations
+            if new.score is not None or new.name not in evaluations
+        )
         changes |= _get_measured(result)
     changes["evaluations"] = list(evaluations.values())
     last = max(results, key=_rank)
