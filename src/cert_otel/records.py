@@ -247,6 +247,21 @@ class EvaluationRecord(msgspec.Struct, frozen=True, kw_only=True):
     score_reason: str | None = None
 
 
+NO_CONTENT: Final = frozenset({"no_content", "unreadable_content"})
+"""Reasons of a record that was written without the texts."""
+
+
+def find_skip_reason(record: Record) -> str | None:
+    """Return why there is no answer to score or evaluate; `None` if there is one."""
+    if record.output_data:
+        return None
+    if record.score_status == "skipped" and record.score_reason in NO_CONTENT:
+        return record.score_reason
+    if record.output_messages:
+        return "no_text"  # tool calls or media alone
+    return "no_answer" if record.input_messages or record.input_data else "no_content"
+
+
 _ENCODER: Final = msgspec.json.Encoder()
 
 

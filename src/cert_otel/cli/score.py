@@ -15,6 +15,7 @@ from cert_otel.cli._output import Format  # noqa: TC001 - cyclopts resolves the 
 from cert_otel.cli._settings import get_valid_config
 from cert_otel.config import CAPTURE_CONTENT
 from cert_otel.errors import ConfigError, InputError
+from cert_otel.records import NO_CONTENT, find_skip_reason
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,7 +91,6 @@ def _score_journal(
 ) -> int:
     from cert_otel.cli import _journal_report  # noqa: PLC0415 - needs the [score] extra
     from cert_otel.cli._scoring import Run  # noqa: PLC0415 - likewise
-    from cert_otel.scoring.answers import find_skip_reason  # noqa: PLC0415 - likewise
 
     if output is not None:
         check_new(output)
@@ -113,8 +113,6 @@ def _score_journal(
 
 def _refuse_nothing(path: Path, reasons: Sequence[str | None]) -> None:
     """Raise where no call can be scored: a run that does nothing is a mistake in the asking."""
-    from cert_otel.scoring.answers import NO_CONTENT  # noqa: PLC0415 - needs the [score] extra
-
     if all(reason == NO_IDS for reason in reasons):
         raise InputError(
             path,

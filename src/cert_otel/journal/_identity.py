@@ -67,12 +67,17 @@ def spread_context(records: Iterable[Record]) -> list[Record]:
         records: Folded, duplicates marked. A call with a context of its own keeps it.
     """
     spread = _in_order(records)
-    changes = {
-        (trace_id, span_id): {"context": source.context}
-        for trace_id, members in _group_by_trace(spread).items()
+    changes = {key: {"context": source.context} for key, source in find_heirs(spread).items()}
+    return _change(spread, changes)
+
+
+def find_heirs(records: Iterable[Record]) -> dict[tuple[str, str], Record]:
+    """Return, by trace and span id, the model calls that inherit a context, and from whom."""
+    return {
+        (trace_id, span_id): source
+        for trace_id, members in _group_by_trace(records).items()
         for span_id, source in _find_heirs(members).items()
     }
-    return _change(spread, changes)
 
 
 def join_evaluations(
