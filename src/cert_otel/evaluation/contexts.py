@@ -123,12 +123,14 @@ class ContextJoin:
             wanted: Answers.
             sources: What `find_sources` returned.
         """
-        known = sources or {}
-        self._left = {key: set(known.get(key, ())) for key in wanted}
-        self._order = {key: known.get(key, ()) for key in self._left}
+        self._wanted = set(wanted)
+        self._sources = sources or {}
         self._users: dict[Key, set[Key]] = defaultdict(set)
-        for key, own in self._left.items():
-            for source in own:
+        self._missing = {
+            key: set(own) for key in self._wanted if (own := self._sources.get(key, ()))
+        }
+        for key, missing in self._missing.items():
+            for source in missing:
                 self._users[source].add(key)
         self._answers: dict[Key, Record] = {}
         self._kept: dict[Key, Record] = {}
@@ -138,15 +140,16 @@ class ContextJoin:
         key = get_key(record)
         if key is None:
             return
-        if key in self._left and key not in self._answers:
+        if key in self._wanted:
+            self._wanted.discard(key)
             self._answers[key] = record
-            if not self._left[key]:
+            if not self._missing.get(key):
                 yield self._finish(key)
         if key in self._users and key not in self._kept:
             self._kept[key] = record
             for user in sorted(self._users[key]):
-                self._left[user].discard(key)
-                if user in self._answers and not self._left[user]:
+                self._missing[user].discard(key)
+                if user in self._answers and not self._missing[user]:
                     yield self._finish(user)
 
     def get_rest(self) -> Iterator[tuple[Record, list[Record]]]:
@@ -155,13 +158,14 @@ class ContextJoin:
             yield self._finish(key)
 
     def _finish(self, key: Key) -> tuple[Record, list[Record]]:
-        found = [self._kept[source] for source in self._order[key] if source in self._kept]
-        for source in self._order[key]:
+        sources = self._sources.get(key, ())
+        found = [self._kept[source] for source in sources if source in self._kept]
+        for source in sources:
             self._users[source].discard(key)
             if not self._users[source]:
                 del self._users[source]
                 self._kept.pop(source, None)
-        del self._left[key]
+        self._missing.pop(key, None)
         return self._answers.pop(key), found
 
 
