@@ -34,6 +34,8 @@ class Words:
         if not context:
             return Judgement(score=None, reason="no_context", **made)
         words = sample.answer.split()
+        if not words:
+            return Judgement(score=None, reason="empty_answer", **made)
         missing = [word for word in words if word not in context]
         evidence = tuple(
             Evidence(start=at, end=at + len(word), kind="term")
