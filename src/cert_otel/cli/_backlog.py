@@ -87,7 +87,9 @@ class Backlog:
         self._sources = self._find_sources(counted)
         if not self.calls:
             names = ", ".join(map(str, paths))
-            raise InputError(names, "holds no model call; only those have answers to score")
+            raise InputError(
+                names, "holds no model call; only those have answers to score or evaluate"
+            )
 
     def _find_calls(self, records: Sequence[Record]) -> list[Record]:
         """Return what gets a result; `records` are folded, and without their texts."""

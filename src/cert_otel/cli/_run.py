@@ -46,6 +46,7 @@ class Run:
         limits: Limits,
         *,
         label: str,
+        written: Callable[[Sequence[Place], Sequence[EvaluationRecord]], None] | None = None,
     ) -> None:
         """Make the results that are wanted, and write each batch as it is there.
 
@@ -53,6 +54,7 @@ class Run:
             judge: Makes one result for each record, in order.
             limits: Of a batch.
             label: What is being done, for the progress bar.
+            written: Is told of each batch that is safely there.
 
         Raises:
             InputError: Results could not be written.
@@ -64,6 +66,8 @@ class Run:
                     (place.scores, result) for place, result in zip(batch, made, strict=True)
                 )
                 self.results |= {(one.trace_id, one.span_id): one for one in made}
+                if written is not None:
+                    written(batch, made)
                 advance(len(batch))
 
 

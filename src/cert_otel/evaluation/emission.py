@@ -78,7 +78,7 @@ def emit_result(
 def explain(answer: str, evidence: tuple[Evidence, ...]) -> str | None:
     """Say what is not borne out, quoting the answer; `None` where there is nothing to say."""
     quotes = [
-        f'"{answer[item.start : item.end]}" ({item.kind}) {_FINDINGS[item.finding]}'
+        f'"{answer[item.start : item.end]}" ({item.kind}) {FINDINGS[item.finding]}'
         for item in evidence[:MAX_QUOTES]
     ]
     more = len(evidence) - len(quotes)
@@ -140,4 +140,4 @@ def _make_context(record: Record) -> Context | None:
     return set_span_in_context(NonRecordingSpan(judged) if judged.is_valid else INVALID_SPAN)
 
 
-_FINDINGS: Final = {"missing": "is not in the context", "contradicted": "is otherwise there"}
+FINDINGS: Final = {"missing": "is not in the context", "contradicted": "is otherwise there"}
