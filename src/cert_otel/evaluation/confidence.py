@@ -8,7 +8,7 @@ Three steps, each of which can be followed by hand (docs/evaluation.md):
    the confidence.
 2. `calibrate`: the score becomes the share of answers of that type, in the development data, that
    were borne out at such a score, with an interval.
-3. `pool`: other evaluators that judged the answer are averaged in, as log-odds.
+3. `combiners.pool`: other evaluators that judged the answer are averaged in, as log-odds.
 
 Nothing is invented: a share that an answer does not have leaves the average to the others, and
 without any of them there is no confidence. Weights, calibration and their figures are in
@@ -18,27 +18,23 @@ without any of them there is no confidence. Weights, calibration and their figur
 from __future__ import annotations
 
 import hashlib
-import math
 from bisect import bisect_right
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from cert_otel.evaluation.presets import Preset
-    from cert_otel.evaluation.sample import Judgement, Sample
+    from cert_otel.evaluation.sample import Sample
 
 AnswerType = Literal["short", "long", "unasked"]
 """A few words to a question; more to a question; an answer to none, such as a summary."""
 ANSWER_TYPES: Final[tuple[AnswerType, ...]] = ("short", "long", "unasked")
 SHORT_WORDS: Final = 8
 """Words of a short answer, at most."""
-GROUNDING: Final = "grounding"
-"""Name of the judgement whose score is what `weigh` gives."""
 _PACKAGE: Final = "cert_otel.evaluation"
 
 
@@ -84,20 +80,6 @@ class Confidence(msgspec.Struct, frozen=True, kw_only=True):
     """Whose calibration it is."""
     vetoed: bool = False
     """A finding that the preset does not tolerate decided, whatever the rest."""
-
-
-class Combiner(Protocol):
-    """Forms one confidence of what evaluators say."""
-
-    @property
-    def revision(self) -> str:
-        """Which code and weights."""
-
-    def assess(self, sample: Sample, judgements: Sequence[Judgement]) -> Confidence | None:
-        """Return the confidence in an answer; `None` when nothing could be judged."""
-
-    def combine(self, sample: Sample, judgements: Sequence[Judgement]) -> float | None:
-        """Return its value alone."""
 
 
 @cache
