@@ -235,6 +235,9 @@ class EvaluationRecord(msgspec.Struct, frozen=True, kw_only=True):
     scorer: str
     scorer_revision: str | None = None
     confidence: float | None = None
+    confidence_low: float | None = None
+    """Ends of its 95 % interval, where it is calibrated."""
+    confidence_high: float | None = None
     threshold: float | None = None
     passed: bool | None = None
     trajectory: Trajectory | None = None

@@ -79,18 +79,23 @@ def make_nothing():
 '''
 
 
+def write_package(site: Path, **factories: str) -> None:
+    """Write a package that names evaluators, `name="Factory"` each, as pip installs it."""
+    info = site / "somebodys-1.0.dist-info"
+    info.mkdir(parents=True)
+    (site / f"{MODULE}.py").write_text(SOURCE, encoding="utf-8")
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: somebodys\nVersion: 1.0\n")
+    points = "".join(f"{name} = {MODULE}:{made}\n" for name, made in factories.items())
+    (info / "entry_points.txt").write_text(f"[cert_otel_evaluator]\n{points}")
+
+
 @pytest.fixture
 def somebodys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
-    """Install a package that names evaluators: `name="Factory"` each."""
+    """Install a package that names evaluators."""
 
     def install(**factories: str) -> None:
         site = tmp_path / "site"
-        info = site / "somebodys-1.0.dist-info"
-        info.mkdir(parents=True)
-        (site / f"{MODULE}.py").write_text(SOURCE, encoding="utf-8")
-        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: somebodys\nVersion: 1.0\n")
-        points = "".join(f"{name} = {MODULE}:{made}\n" for name, made in factories.items())
-        (info / "entry_points.txt").write_text(f"[cert_otel_evaluator]\n{points}")
+        write_package(site, **factories)
         monkeypatch.syspath_prepend(str(site))
         importlib.invalidate_caches()
 

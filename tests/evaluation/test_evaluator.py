@@ -12,6 +12,7 @@ from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogR
 
 from cert_otel.errors import ConfigError, InputError
 from cert_otel.evaluation import Evaluator
+from cert_otel.evaluation.confidence import Confidence
 from cert_otel.evaluation.evaluator import Answer
 from cert_otel.records import ContextItem, Record, encode_line
 
@@ -29,12 +30,19 @@ class Mean:
     """The mean of what was judged."""
 
     revision = "mean-1"
-    calibration = "none"
 
-    def combine(self, _sample: Sample, judgements: Sequence[Judgement]) -> float | None:
-        """Return it."""
+    def assess(self, _sample: Sample, judgements: Sequence[Judgement]) -> Confidence | None:
+        """Return it, give or take a tenth."""
         scores = [one.score for one in judgements if one.score is not None]
-        return sum(scores) / len(scores) if scores else None
+        if not scores:
+            return None
+        mean = sum(scores) / len(scores)
+        return Confidence(value=mean, low=max(mean - 0.1, 0), high=min(mean + 0.1, 1))
+
+    def combine(self, sample: Sample, judgements: Sequence[Judgement]) -> float | None:
+        """Return the mean alone."""
+        assessed = self.assess(sample, judgements)
+        return assessed.value if assessed else None
 
 
 def call(number: int = 0, **fields: Any) -> Record:
@@ -81,11 +89,12 @@ class TestEvaluate:
         result = make().evaluate(CONTEXT, "free for 90 days")
 
         assert (result["confidence"], result["passed"], result["label"]) == (0.75, True, "pass")
+        assert (result["confidence_low"], result["confidence_high"]) == (0.65, 0.85)
         (evidence,) = result["evidence"]
         assert "free for 90 days"[evidence["start"] : evidence["end"]] == "90"
         (evaluation,) = result["evaluations"]
         assert (evaluation["name"], evaluation["score"]) == ("words", 0.75)
-        assert (evaluation["calibration"], evaluation["latency_ms"]) == ("none", 0.5)
+        assert (evaluation["calibration"], evaluation["latency_ms"]) == ("mean-1", 0.5)
 
     def test_is_plain_json(self, make: Callable[..., Evaluator]) -> None:
         """Nothing but JSON types."""
@@ -126,7 +135,7 @@ class TestSettings:
             ({"threshold": 1.5}, r"threshold: 1.5 is not in \[0, 1\]"),
             ({"threshold": float("nan")}, r"threshold: nan is not in \[0, 1\]"),
             ({"evaluators": ["wordz"]}, "'wordz' is unknown"),
-            ({"combiner": "best"}, "calibrated"),
+            ({"combiner": "best"}, "'best' is unknown; there are calibrated and cert"),
         ],
     )
     def test_what_cannot_be(
@@ -141,6 +150,16 @@ class TestSettings:
 
         with pytest.raises(ConfigError, match=message):
             build(options)
+
+    def test_what_is_not_calibrated_is_averaged(self, somebodys: Callable[..., None]) -> None:
+        """Evaluators without a calibration, asked alone, give their plain mean, and no interval."""
+        somebodys(words="Words", breaks="Breaks")
+
+        evaluator = Evaluator(evaluators=["words", "breaks"])
+        result = evaluator.evaluate(CONTEXT, "free for 90 days")
+
+        assert evaluator.revision == "mean; words 1; breaks 1; threshold 0.7"
+        assert (result["confidence"], result["confidence_low"]) == (0.75, None)
 
     def test_the_revision_names_all_of_it(self, make: Callable[..., Evaluator]) -> None:
         """Code, models and threshold: whoever changes one gets other results."""

@@ -25,6 +25,7 @@ _COMMANDS: Final = {
     "costs": "costs:costs",
     "score": "score:score",
     "evaluate": "evaluate:evaluate",
+    "validate": "validate:validate",
     "models": "models:models",
     "read": "read:read",
     "doctor": "doctor:doctor",

@@ -59,7 +59,7 @@ class Run:
         Raises:
             InputError: Results could not be written.
         """
-        with _show_progress(label, len(self.wanted)) as advance:
+        with show_progress(label, len(self.wanted)) as advance:
             for batch in self.backlog.read_batches(self.wanted, limits):
                 made = judge(batch)
                 write_results(
@@ -94,7 +94,7 @@ def refuse_nothing(path: Path, backlog: Backlog, *, done: str) -> None:
 
 
 @contextmanager
-def _show_progress(label: str, calls: int) -> Iterator[Callable[[int], None]]:
+def show_progress(label: str, calls: int) -> Iterator[Callable[[int], None]]:
     """Draw a bar on stderr, if that is a terminal; yield what moves it on."""
     progress = Progress(
         TextColumn(label),

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
 from cert_otel.errors import ConfigError
-from cert_otel.evaluation._combining import get_threshold, make_combiner
 from cert_otel.evaluation._judging import describe_failure, judge_all
+from cert_otel.evaluation.combiners import GROUNDING, POOLED, make_combiner
+from cert_otel.evaluation.confidence import Confidence
 from cert_otel.evaluation.contexts import (
     EXPLICIT,
     find_answers,
@@ -24,6 +25,7 @@ from cert_otel.evaluation.contexts import (
     make_sample,
 )
 from cert_otel.evaluation.emission import emit_result
+from cert_otel.evaluation.presets import get_preset
 from cert_otel.evaluation.registry import make_evaluators
 from cert_otel.evaluation.sample import Judgement, Sample
 from cert_otel.evaluation.summary import Summary, make_result, summarise
@@ -43,11 +45,14 @@ if TYPE_CHECKING:
 
     from opentelemetry._logs import LoggerProvider
 
+    from cert_otel.evaluation.combiners import Combiner
+    from cert_otel.evaluation.presets import Preset
     from cert_otel.evaluation.summary import Result
 
 Passage = str | ContextItem | Mapping[str, Any]
 """A text, or `text` with `id` and `source`."""
 
+CALIBRATED: Final = "calibrated"
 SCORER: Final = "cert-evaluate"
 """Before the names of the evaluators: who made a result."""
 BATCH: Final = 256
@@ -56,26 +61,27 @@ EMPTY_ANSWER: Final = "empty_answer"
 NOTHING_JUDGED: Final = "nothing_judged"
 
 
-class Combiner(Protocol):
-    """Makes one figure of several judgements."""
-
-    @property
-    def revision(self) -> str:
-        """Of its rule and weights; part of every result's revision."""
-
-    @property
-    def calibration(self) -> str | None:
-        """What its figures were calibrated on; `None` where they were not."""
-
-    def combine(self, sample: Sample, judgements: Sequence[Judgement]) -> float | None:
-        """Return the confidence, in [0, 1]; `None` where the judgements do not tell."""
-
-
 class Answer(NamedTuple):
     """A recorded answer, with the records that its context may be in."""
 
     record: Record
     sources: Sequence[Record] = ()
+
+
+class MeanCombiner:
+    """The plain mean of evaluators that were asked alone, for which there is no calibration."""
+
+    revision: Final = "mean"
+
+    def assess(self, _sample: Sample, judgements: Sequence[Judgement]) -> Confidence | None:
+        """Return the mean; `None` when nothing could be judged."""
+        value = self.combine(_sample, judgements)
+        return None if value is None else Confidence(value=value)
+
+    def combine(self, _sample: Sample, judgements: Sequence[Judgement]) -> float | None:
+        """Return its value alone."""
+        scores = [one.score for one in judgements if one.score is not None]
+        return sum(scores) / len(scores) if scores else None
 
 
 class Evaluator:
@@ -97,24 +103,36 @@ class Evaluator:
         *,
         threshold: float | None = None,
         evaluators: Sequence[str] = ("grounding",),
-        combiner: str | Combiner = "calibrated",
+        combiner: str | Combiner = CALIBRATED,
+        adapts: bool = False,
         logger_provider: LoggerProvider | None = None,
     ) -> None:
         """Make the evaluators.
 
         Args:
-            preset: Whose threshold holds: `general`, `financial`, `healthcare` or `legal`.
+            preset: `general`, `financial`, `healthcare` or `legal`: whose threshold holds, and
+                which findings fail an answer by themselves.
             threshold: What passes, in [0, 1], instead of the preset's.
             evaluators: Names, as `cert_otel.evaluation.registry` knows them.
-            combiner: `calibrated`; `cert`, the plain mean that CERT formed; or one of your own.
+            combiner: `calibrated`, which hears `grounding`, `nli` and `judge` (without any of them
+                the plain mean of the others is formed); `cert`, the mean that CERT formed; or one
+                of your own.
+            adapts: Let term weights follow the contexts of each route (task type, function or
+                service). What an answer gets depends then on those before it.
             logger_provider: Gets a `gen_ai.evaluation.result` event for each evaluation.
 
         Raises:
             ConfigError: One of these is unknown or cannot be used.
         """
         self.preset = preset
-        self.threshold = get_threshold(preset) if threshold is None else _check(threshold)
-        self._combiner = make_combiner(combiner) if isinstance(combiner, str) else combiner
+        chosen = get_preset(preset)
+        self.threshold = chosen.threshold if threshold is None else _check(threshold)
+        self._combiner = (
+            _choose_combiner(combiner, evaluators, chosen)
+            if isinstance(combiner, str)
+            else combiner
+        )
+        self._adapts = adapts
         self._evaluators = make_evaluators(evaluators)
         self._provider = logger_provider
         self.scorer = f"{SCORER}:{'+'.join(one.name for one in self._evaluators)}"
@@ -136,15 +154,8 @@ class Evaluator:
             question: What was asked, if anything was: an answer from the wrong sentence of the
                 right page is wrong.
         """
-        record = Record(
-            kind="inference",
-            timestamp=datetime.now(UTC),
-            input_data=question,
-            output_data=answer,
-            context=list(_list_passages(context)),
-        )
-        reason = None if answer.strip() else EMPTY_ANSWER
-        (found,) = self._judge([record], [make_sample(record)], [reason])
+        sample = Sample(answer=answer, question=question, context=tuple(_list_passages(context)))
+        (found,) = self.judge_samples([sample])
         return make_result(found)
 
     def evaluate_log_file(self, path: Path | str) -> Summary:
@@ -174,8 +185,23 @@ class Evaluator:
         """
         return self._judge(
             [answer.record for answer in answers],
-            [make_sample(*answer) for answer in answers],
+            [self._make_sample(*answer) for answer in answers],
             [find_skip_reason(answer.record) for answer in answers],
+        )
+
+    def judge_samples(self, samples: Sequence[Sample]) -> list[EvaluationRecord]:
+        """Judge texts that no record holds: one result for each, in order, without ids.
+
+        Raises:
+            ConfigError: As above.
+        """
+        now = datetime.now(UTC)
+        records = [
+            Record(kind="inference", timestamp=now, input_data=one.question, output_data=one.answer)
+            for one in samples
+        ]
+        return self._judge(
+            records, samples, [None if one.answer.strip() else EMPTY_ANSWER for one in samples]
         )
 
     def _judge(
@@ -194,13 +220,18 @@ class Evaluator:
                 emit_result(self._provider, record, result)
         return found
 
+    def _make_sample(self, record: Record, sources: Sequence[Record] = ()) -> Sample:
+        sample = make_sample(record, sources)
+        return sample if self._adapts else msgspec.structs.replace(sample, route=None)
+
     def _conclude(
         self, record: Record, sample: Sample, judged: Sequence[Judgement] | str, now: datetime
     ) -> EvaluationRecord:
         """Make of judgements, or the reason why there are none, what is written."""
         judgements = () if isinstance(judged, str) else judged
         status, reason = _find_outcome(judged)
-        confidence = self._combiner.combine(sample, judgements) if status == "scored" else None
+        assessed = self._combiner.assess(sample, judgements) if status == "scored" else None
+        confidence = assessed.value if assessed else None
         return EvaluationRecord(
             timestamp=now,
             trace_id=record.trace_id or "",
@@ -208,9 +239,11 @@ class Evaluator:
             scorer=self.scorer,
             scorer_revision=self.revision,
             confidence=confidence,
+            confidence_low=assessed.low if assessed else None,
+            confidence_high=assessed.high if assessed else None,
             threshold=None if confidence is None else self.threshold,
             passed=None if confidence is None else confidence >= self.threshold,
-            evaluations=[_to_evaluation(one, self._combiner.calibration) for one in judgements],
+            evaluations=[_to_evaluation(one, self._combiner.revision) for one in judgements],
             context_sources=list_sources(sample.context),
             context_passages=len(sample.context) if judgements else None,
             score_status=status,
@@ -253,6 +286,13 @@ class Evaluator:
         return "; ".join([self._combiner.revision, *parts, f"threshold {self.threshold:g}"])
 
 
+def _choose_combiner(name: str, evaluators: Sequence[str], preset: Preset) -> Combiner:
+    """Return the combiner of a name; the calibrated one where it hears any of the evaluators."""
+    if name == CALIBRATED and not {GROUNDING, *POOLED} & set(evaluators):
+        return MeanCombiner()
+    return make_combiner(name, preset=preset)
+
+
 def _find_outcome(judged: Sequence[Judgement] | str) -> tuple[ScoreStatus, str | None]:
     if isinstance(judged, str):
         return "skipped", judged
@@ -265,7 +305,7 @@ def _find_outcome(judged: Sequence[Judgement] | str) -> tuple[ScoreStatus, str |
     return "skipped", next(reasons, NOTHING_JUDGED)
 
 
-def _to_evaluation(judgement: Judgement, calibration: str | None) -> Evaluation:
+def _to_evaluation(judgement: Judgement, calibration: str) -> Evaluation:
     return Evaluation(
         name=judgement.name,
         score=judgement.score,
@@ -289,13 +329,16 @@ def _list_passages(context: Passage | Sequence[Passage] | None) -> Iterator[Cont
     several = () if context is None else context
     if isinstance(several, str | ContextItem | Mapping):
         several = [several]
-    for passage in several:
-        if isinstance(passage, ContextItem):
-            yield passage
-        elif isinstance(passage, Mapping):
-            yield msgspec.convert(passage, ContextItem)
-        else:
-            yield ContextItem(text=passage, source=EXPLICIT)
+    items = (_to_item(passage) for passage in several)
+    return (item for item in items if item.text)
+
+
+def _to_item(passage: Passage) -> ContextItem:
+    if isinstance(passage, ContextItem):
+        return passage
+    if isinstance(passage, Mapping):
+        return msgspec.convert({"source": EXPLICIT, **passage}, ContextItem)
+    return ContextItem(text=passage, source=EXPLICIT)
 
 
 def _read(trace: Record | Mapping[str, Any]) -> Sequence[Record]:

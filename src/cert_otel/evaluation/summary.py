@@ -30,6 +30,9 @@ class Result(TypedDict):
     """Why there is no confidence."""
     confidence: float | None
     """In [0, 1]; `None` where nothing could be judged: neither 0 nor 1."""
+    confidence_low: float | None
+    """Ends of its 95 % interval, where it is calibrated."""
+    confidence_high: float | None
     threshold: float | None
     passed: bool | None
     label: Label | Literal["unknown"]
@@ -86,6 +89,8 @@ def make_result(found: EvaluationRecord, *, began: datetime | None = None) -> Re
         status=found.score_status,
         reason=found.score_reason,
         confidence=found.confidence,
+        confidence_low=found.confidence_low,
+        confidence_high=found.confidence_high,
         threshold=found.threshold,
         passed=passed,
         label=UNKNOWN if passed is None else "pass" if passed else "fail",
