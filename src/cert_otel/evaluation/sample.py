@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import msgspec
 
-from cert_otel.records import ContextItem, Evidence, EvidenceKind, Finding
+from cert_otel.records import (
+    ContextItem,
+    Evidence,
+    EvidenceKind,
+    Finding,
+    Trajectory,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +38,8 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     question: str | None = None
     route: str | None = None
     """What weights and calibration adapt to: a service, a function, a task type."""
+    trajectory: Trajectory | None = None
+    """What the scorer measured on the answer, where it was scored."""
 
 
 class Judgement(msgspec.Struct, frozen=True, kw_only=True):
