@@ -56,6 +56,10 @@ class GroundingFeatures(msgspec.Struct, frozen=True, kw_only=True):
     """1 less the share of sentences whose nearest sentence says the opposite."""
     question_gap: float | None = None
     """How near the answer's best sentence is to the one that best fits the question."""
+    question_place: float | None = None
+    """Whether the answer stands where the question points, and nothing like it stands nearer."""
+    question_form: float | None = None
+    """Whether the answer has what is asked for: a number, a date, a name."""
 
 
 class Examination(msgspec.Struct, frozen=True):
@@ -115,6 +119,8 @@ def examine(sample: Sample, context: Reading, weights: Weights) -> Examination:
         ),
         negation=_measure_negation(nearest, len(mismatches)),
         question_gap=question.gap,
+        question_place=question.place,
+        question_form=question.form,
     )
     return Examination(features, collect_evidence(compared, checks, borne, mismatches))
 

@@ -40,6 +40,8 @@ class Name(msgspec.Struct, frozen=True, gc=False):
     end: int
     first: int
     """Index of its first token."""
+    last: int
+    """Behind its last token."""
     is_initial: bool
     """One word that begins a sentence, where every word has a capital."""
 
@@ -105,6 +107,7 @@ def _make_name(run: Sequence[Token], first: int, beginnings: set[int]) -> Name |
         run[0].start,
         run[-1].end,
         first,
+        first + len(run),
         len(words) == 1 and run[0].start in beginnings and not _is_acronym(run[0].surface),
     )
 
