@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from cert_otel.evaluation.sample import Evidence, EvidenceKind, Sample
 
 
+_FACTS: Final[frozenset[EvidenceKind]] = frozenset(("number", "date", "name"))
+
+
 class GroundingFeatures(msgspec.Struct, frozen=True, kw_only=True):
     """What the context bears out of an answer, each in [0, 1], more is better.
 
@@ -48,6 +52,8 @@ class GroundingFeatures(msgspec.Struct, frozen=True, kw_only=True):
     names: float | None = None
     quotes: float | None = None
     code: float | None = None
+    facts: float | None = None
+    """Halved by each number, date or name that is not borne out: one wrong figure of many counts."""
     nearby: float | None = None
     """Share of numbers, dates and names that stand in or beside the nearest sentence."""
     consistent: float | None = None
@@ -56,6 +62,10 @@ class GroundingFeatures(msgspec.Struct, frozen=True, kw_only=True):
     """1 less the share of sentences whose nearest sentence says the opposite."""
     question_gap: float | None = None
     """How near the answer's best sentence is to the one that best fits the question."""
+    question_place: float | None = None
+    """Whether the answer stands where the question points, and nothing like it stands nearer."""
+    question_form: float | None = None
+    """Whether the answer has what is asked for: a number, a date, a name."""
 
 
 class Examination(msgspec.Struct, frozen=True):
@@ -95,6 +105,7 @@ def examine(sample: Sample, context: Reading, weights: Weights) -> Examination:
         else QuestionFigures()
     )
     shares = [near.share for near in nearest if near.share is not None]
+    facts = [check for check in checks if check.kind in _FACTS]
     features = GroundingFeatures(
         terms=measure_terms(compared, borne),
         bigrams=measure_bigrams(compared, borne, checks),
@@ -105,16 +116,13 @@ def examine(sample: Sample, context: Reading, weights: Weights) -> Examination:
         names=_mean_of(checks, "name"),
         quotes=_mean_of(checks, "quote"),
         code=_mean_of(checks, "code"),
-        nearby=_mean([c.nearby for c in checks if c.kind in ("number", "date", "name")]),
-        consistent=_mean(
-            [
-                float(c.finding != "contradicted")
-                for c in checks
-                if c.kind in ("number", "date", "name")
-            ]
-        ),
+        facts=_halve(facts),
+        nearby=_mean([check.nearby for check in facts]),
+        consistent=_mean([float(check.finding != "contradicted") for check in facts]),
         negation=_measure_negation(nearest, len(mismatches)),
         question_gap=question.gap,
+        question_place=question.place,
+        question_form=question.form,
     )
     return Examination(features, collect_evidence(compared, checks, borne, mismatches))
 
@@ -122,6 +130,10 @@ def examine(sample: Sample, context: Reading, weights: Weights) -> Examination:
 def _measure_negation(nearest: Sequence[Nearest], mismatches: int) -> float | None:
     looked_at = sum(near.sentence is not None for near in nearest)
     return 1 - mismatches / looked_at if looked_at else None
+
+
+def _halve(facts: Sequence[Check]) -> float | None:
+    return math.prod((1 + check.share) / 2 for check in facts) if facts else None
 
 
 def _mean(values: Sequence[float]) -> float | None:

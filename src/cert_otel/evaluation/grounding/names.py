@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from cert_otel.evaluation.grounding.tokens import Token, split_words
+from cert_otel.evaluation.grounding.tokens import Token, split_words, stem
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Sequence
 
-_LINKS: Final = frozenset(
-    split_words("of de du del della der den di da la le van von bin al the and")
-)
+_LINKS: Final = frozenset(split_words("of de du del della der den di da la le van von bin al the"))
 _GAP: Final = re.compile(r"\s|-|\.\s?|['’]s\s|\s?&\s?")  # noqa: RUF001 - what is written
 _TITLES: Final = frozenset(
     split_words(
@@ -28,6 +27,11 @@ _NO_NAMES: Final = frozenset(
     )
 )
 _ACRONYM_MIN, _ACRONYM_MAX = 2, 8
+_KIN_MIN: Final = 4
+_KIN_ENDINGS: Final = frozenset(
+    ("", *split_words("a i n an ia ian ish es ese ean y e o ic and land"))
+)
+"""Behind the letters that a land and its people share: China and Chinese, Turkey and Turkish."""
 
 
 class Name(msgspec.Struct, frozen=True, gc=False):
@@ -40,14 +44,14 @@ class Name(msgspec.Struct, frozen=True, gc=False):
     end: int
     first: int
     """Index of its first token."""
+    last: int
+    """Behind its last token."""
     is_initial: bool
     """One word that begins a sentence, where every word has a capital."""
 
     @property
-    def acronym(self) -> str | None:
-        """The first letters, of names of several words."""
-        if len(self.surfaces) < _ACRONYM_MIN:
-            return None
+    def acronym(self) -> str:
+        """The first letters of its words."""
         return "".join(surface[0] for surface in self.surfaces).lower()
 
 
@@ -105,12 +109,20 @@ def _make_name(run: Sequence[Token], first: int, beginnings: set[int]) -> Name |
         run[0].start,
         run[-1].end,
         first,
+        first + len(run),
         len(words) == 1 and run[0].start in beginnings and not _is_acronym(run[0].surface),
     )
 
 
 def _is_acronym(surface: str) -> bool:
     return surface.isupper() and _ACRONYM_MIN <= len(surface) <= _ACRONYM_MAX
+
+
+def _are_kin(key: str, word: str) -> bool:
+    shared = _KIN_MIN
+    while shared < min(len(key), len(word)) and key[shared] == word[shared]:
+        shared += 1
+    return key[shared:] in _KIN_ENDINGS and word[shared:] in _KIN_ENDINGS
 
 
 class NameIndex:
@@ -120,12 +132,16 @@ class NameIndex:
         self._groups: dict[str, list[Name]] = {}
         self._acronyms: set[str] = set()
         self._initials: set[str] = set()
+        last: Name | None = None
         for name in names:
             for key in name.keys:
                 self._groups.setdefault(key, []).append(name)
             self._initials.update(surface[0].lower() for surface in name.surfaces)
-            if name.acronym:
-                self._acronyms.add(name.acronym)
+            self._acronyms.add(name.acronym)
+            if last is not None and name.first == last.last + 1:
+                self._acronyms.add(last.acronym + name.acronym)  # "Aeronautics and Space"
+            last = name
+        self._words = sorted(self._groups)
 
     def __contains__(self, key: str) -> bool:
         return key in self._groups
@@ -162,19 +178,25 @@ class NameIndex:
         return None
 
     def _is_short_form(self, name: Name) -> bool:
-        if (
-            name.acronym
-            and _ACRONYM_MIN <= len(name.acronym) <= _ACRONYM_MAX
-            and self._groups.get(name.acronym)
-        ):
-            return True
-        single = name.surfaces[0]
-        return len(name.surfaces) == 1 and _is_acronym(single) and single.lower() in self._acronyms
+        if len(name.surfaces) == 1:
+            return _is_acronym(name.surfaces[0]) and name.surfaces[0].lower() in self._acronyms
+        return len(name.surfaces) <= _ACRONYM_MAX and stem(name.acronym) in self._groups
 
     def _knows(self, key: str, surface: str, known: Container[str]) -> bool:
         if len(surface) == 1:
             return surface.lower() in self._initials
-        return key in known
+        return key in known or self._has_kin(key)
+
+    def _has_kin(self, key: str) -> bool:
+        """Whether the context has the land of a people, or the people of a land."""
+        begin = key[:_KIN_MIN]
+        for i in range(bisect_left(self._words, begin), len(self._words)):
+            word = self._words[i]
+            if not word.startswith(begin):
+                break
+            if _are_kin(key, word):
+                return True
+        return False
 
     def _stand_together(self, name: Name) -> bool:
         words = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -17,6 +17,9 @@ from cert_otel.evaluation.grounding.tokens import Token, tokenize
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+_Placed = TypeVar("_Placed", Name, Quantity)
 
 
 class Sentence(msgspec.Struct, frozen=True, gc=False):
@@ -68,9 +71,9 @@ class Reading:
         quantities = find_quantities(text, tokens)
         taken = {i for quantity in quantities for i in range(quantity.first, quantity.last)}
         names = find_names(text, tokens, begins, taken)
-        self.quantities += ((place(quantity.start), quantity) for quantity in quantities)
-        self.dates += ((place(date.start), date) for date in find_dates(text))
-        self.names += ((place(name.start), name) for name in names)
+        self.quantities += ((place(found.start), _shift(found, offset)) for found in quantities)
+        self.dates += ((place(found.start), found) for found in find_dates(text))
+        self.names += ((place(found.start), _shift(found, offset)) for found in names)
 
     @cached_property
     def sentence_of(self) -> list[int]:
@@ -108,6 +111,11 @@ class Reading:
         }
 
     @cached_property
+    def vocabulary(self) -> list[str]:
+        """Every term once, sorted."""
+        return sorted(self.positions)
+
+    @cached_property
     def name_index(self) -> NameIndex:
         """The names, by their words."""
         return NameIndex(name for _, name in self.names)
@@ -121,6 +129,13 @@ class Reading:
 def normalize(text: str) -> str:
     """Return a text in small letters, with straight apostrophes and single spaces."""
     return " ".join(text.lower().replace("’", "'").split())  # noqa: RUF001 - what is written
+
+
+def _shift(found: _Placed, offset: int) -> _Placed:
+    """Count tokens through all passages."""
+    if not offset:
+        return found
+    return msgspec.structs.replace(found, first=found.first + offset, last=found.last + offset)
 
 
 def _bisect_from(starts: list[int], position: int, low: int) -> int:

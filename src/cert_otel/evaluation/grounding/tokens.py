@@ -152,7 +152,7 @@ def _word_key(surface: str) -> tuple[str, bool]:
         return "not", False
     word = word.removesuffix("'s").replace("'", "")
     if word in STOP_WORDS:
-        return word, False
+        return ("usa" if surface == "US" else word), False
     if word in NUMBER_WORDS:
         return str(NUMBER_WORDS[word]), True
     return stem(word), False
