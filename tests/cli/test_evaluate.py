@@ -417,7 +417,7 @@ class TestTable:
         shown = "\n".join(lines)
         assert "0.75  gpt-4o  2026-11-20T11:00:00" in shown
         assert "  asked     What is 1 + 2?\n  answered  free for [90] days\n" in shown
-        assert '  why       "90" (term) is not in the context' in shown
+        assert '  why       not in the context: "90"\n' in shown
         assert "[not in the context]  [[the context says otherwise]]" in shown
         assert "context  explicit (2)" in shown
         assert "coverage 2 of 3 answers evaluated (66.7%); 1 skipped: no_context (1)" in shown

@@ -8,6 +8,7 @@ from cert_otel.cli._backlog import Backlog, Limits
 from cert_otel.cli._run import Run
 from cert_otel.evaluation.contexts import FUNCTIONS, find_answers, find_sources, get_key
 from cert_otel.evaluation.evaluator import BATCH, Answer
+from cert_otel.journal import join_evaluations
 from cert_otel.records import find_skip_reason
 
 if TYPE_CHECKING:
@@ -35,6 +36,16 @@ class AnswerBacklog(Backlog):
             InputError: There is nothing at a path, or no answer.
         """
         super().__init__(paths, find_skip_reason)
+        self._measured: dict[Key, list[EvaluationRecord]] = {}
+        for one in self.evaluations:
+            if one.trajectory is not None:
+                self._measured.setdefault((one.trace_id, one.span_id), []).append(one)
+
+    def make_answer(self, place: Place) -> Answer:
+        """Return what is judged: the record with what scorers measured on it."""
+        measured = self._measured.get(get_key(place.record) or ("", ""), [])
+        (record,) = join_evaluations([place.record], measured)
+        return Answer(record, place.sources)
 
     def find_results(self, scorer: str, revision: str) -> dict[Key, EvaluationRecord]:
         """Return the results of this scorer and revision.
@@ -74,7 +85,7 @@ def evaluate_backlog(
     run = Run(backlog, evaluator.scorer, evaluator.revision)
 
     def judge(batch: Sequence[Place]) -> list[EvaluationRecord]:
-        return evaluator.judge([Answer(place.record, place.sources) for place in batch])
+        return evaluator.judge([backlog.make_answer(place) for place in batch])
 
     if run.wanted:
         run.work(

@@ -10,7 +10,6 @@ from rich.text import Text
 from cert_otel.cli._backlog import NO_IDS, Limits
 from cert_otel.cli._output import open_console, print_json
 from cert_otel.evaluation.contexts import get_key
-from cert_otel.evaluation.emission import FINDINGS
 from cert_otel.evaluation.summary import Summary, make_result
 from cert_otel.records import EvaluationRecord
 
@@ -27,12 +26,14 @@ if TYPE_CHECKING:
     from cert_otel.evaluation.summary import Result
     from cert_otel.records import Record
 
-MAX_SHOWN: Final = 20
+MAX_SHOWN: Final = 10
 """Failed answers of which the text is shown; all are in the JSON."""
 MAX_WHY: Final = 6
-"""Findings that are named below an answer; all are marked in it."""
+"""Findings of each kind that are named below an answer; all are marked in it."""
 MAX_CHARS: Final = 600
 """Of one answer."""
+MAX_QUOTE: Final = 60
+"""Characters of a finding, which may be a whole sentence."""
 _LEAD_CHARS: Final = 100
 """Before the first mark of an answer that is cut."""
 _MARKS: Final = {
@@ -77,7 +78,8 @@ def print_report(report: Report, backlog: Backlog, *, as_json: bool) -> None:
         return
     failed = sorted(
         (one for one in report["results"] if one["passed"] is False),
-        key=lambda one: (one["confidence"], one["timestamp"]),
+        # First what the context contradicts: there, somebody is wrong.
+        key=lambda one: (not _find(one, "contradicted"), one["confidence"], one["timestamp"]),
     )
     texts = _read_texts(backlog, failed[:MAX_SHOWN])
     with open_console() as console:
@@ -171,17 +173,30 @@ def _print_failed(
 
 def _explain(answer: str, result: Result) -> str:
     """Say which stretches are not borne out; without any, which evaluator found it low."""
-    evidence = result["evidence"]
-    if not evidence:
-        scores = ((one["score"], one["name"]) for one in result["evaluations"])
-        known = sorted((score, name) for score, name in scores if score is not None)
-        return ", ".join(f"{name} {score:.2f}" for score, name in known)
-    why = [
-        f'"{answer[item["start"] : item["end"]]}" ({item["kind"]}) {FINDINGS[item["finding"]]}'
-        for item in evidence[:MAX_WHY]
-    ]
-    more = len(evidence) - len(why)
-    return _flatten("; ".join([*why, *([f"{more} more"] if more else [])]))
+    parts = []
+    for finding in ("contradicted", "missing"):
+        found = _find(result, finding)
+        quotes = [_quote(answer, item) for item in found[:MAX_WHY]]
+        more = len(found) - len(quotes)
+        named = ", ".join([*quotes, *([f"{more} more"] if more else [])])
+        parts += [f"{_LEGEND[finding]}: {named}"] if named else []
+    return "; ".join(parts) or _list_scores(result)
+
+
+def _list_scores(result: Result) -> str:
+    scores = ((one["score"], one["name"]) for one in result["evaluations"])
+    known = sorted((score, name) for score, name in scores if score is not None)
+    return ", ".join(f"{name} {score:.2f}" for score, name in known)
+
+
+def _find(result: Result, finding: str) -> list[dict[str, Any]]:
+    return [item for item in result["evidence"] if item["finding"] == finding]
+
+
+def _quote(answer: str, item: dict[str, Any]) -> str:
+    part = _flatten(answer[item["start"] : item["end"]])
+    quoted = f'"{part}"' if len(part) <= MAX_QUOTE else f'"{part[:MAX_QUOTE]} …"'
+    return quoted if item["kind"] == "term" else f"{quoted} ({item['kind']})"
 
 
 def _describe_run(report: Report) -> Iterator[str]:

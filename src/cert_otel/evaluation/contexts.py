@@ -100,6 +100,7 @@ def make_sample(record: Record, sources: Sequence[Record] = ()) -> Sample:
         context=tuple(_drop_repeated(_choose_passages(record, sources))),
         question=record.input_data,
         route=record.task_type or record.function or record.service,
+        trajectory=record.trajectory,
     )
 
 

@@ -244,7 +244,7 @@ class Evaluator:
             threshold=None if confidence is None else self.threshold,
             passed=None if confidence is None else confidence >= self.threshold,
             evaluations=[_to_evaluation(one, self._combiner.revision) for one in judgements],
-            context_sources=list_sources(sample.context),
+            context_sources=list_sources(sample.context) if judgements else [],
             context_passages=len(sample.context) if judgements else None,
             score_status=status,
             score_reason=reason,
