@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
 import importlib
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +21,7 @@ from tests.evaluation.conftest import MODULE, write_package
 from cert_otel.cli import main
 from cert_otel.journal import get_scores_path, read_journal, read_lines
 from cert_otel.records import ContextItem, EvaluationRecord, encode_line
+from cert_otel.wire.otlp_proto import read_logs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -393,6 +397,103 @@ class TestRefusals:
 
         assert "no such file" in message
         assert list(tmp_path.iterdir()) == [site]
+
+
+class Collector(BaseHTTPRequestHandler):
+    """Takes OTLP and keeps it; answers what its server says."""
+
+    def do_POST(self) -> None:
+        """Keep the body."""
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.headers.get("Content-Encoding") == "gzip":
+            body = gzip.decompress(body)
+        self.server.received.append((self.path, body))  # type: ignore[attr-defined]
+        self.send_response(self.server.status)  # type: ignore[attr-defined]
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - likewise
+        """Say nothing."""
+
+
+@pytest.fixture
+def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Start a collector, and name it in the environment."""
+    server: Any = HTTPServer(("127.0.0.1", 0), Collector)
+    server.received, server.status = [], 200
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    endpoint = f"http://127.0.0.1:{server.server_port}"
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+class TestEmit:
+    """`--emit`: the evaluations as events, for whoever shows the spans."""
+
+    def test_sends_what_is_new(
+        self,
+        evaluate: Callable[..., dict[str, Any]],
+        judged: Callable[..., Record],
+        journal: Callable[..., Path],
+        collector: Any,
+    ) -> None:
+        """Once, with the ids of the judged span, under the service that was judged."""
+        calls = judged(0, service="shop"), judged(1, BAD), judged(2, context=None)
+        path = journal("production.jsonl", *calls)
+        summary = evaluate(path, "--emit")
+        again = evaluate(path, "--emit")
+
+        assert (summary["emitted"], again["emitted"]) == (4, 0)
+        ((where, body),) = collector.received
+        assert where == "/v1/logs"
+        events = read_logs(body).logs
+        assert {event.name for event in events} == {"gen_ai.evaluation.result"}
+        assert [
+            (event.trace_id, event.attributes["gen_ai.evaluation.name"], event.resource.service)
+            for event in events
+        ] == [
+            (calls[0].trace_id, "words", "shop"),
+            (calls[0].trace_id, "confidence", "shop"),
+            (calls[1].trace_id, "words", None),
+            (calls[1].trace_id, "confidence", None),
+        ]
+        assert b"free for" not in body
+
+    def test_what_cannot_be_delivered_needs_attention(
+        self,
+        judged: Callable[..., Record],
+        journal: Callable[..., Path],
+        collector: Any,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        """The results are there all the same; the exit code is 1."""
+        collector.status = 400
+        path = journal("production.jsonl", judged(0))
+
+        assert main(["evaluate", str(path), "--evaluators", "words", "--emit"]) == 1
+        assert "2 events could not be delivered" in capsys.readouterr().err
+        assert len(read_results(path)) == 1
+
+    def test_an_unknown_protocol(
+        self,
+        judged: Callable[..., Record],
+        journal: Callable[..., Path],
+        collector: Any,
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Said before anything is judged."""
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", "carrier-pigeon")
+        path = journal("production.jsonl", judged(0))
+
+        message = refuse(capsys, path, "--evaluators", "words", "--emit")
+        assert "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL: 'carrier-pigeon' is unknown" in message
+        assert collector.received == []
 
 
 class TestTable:

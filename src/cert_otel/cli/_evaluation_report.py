@@ -34,6 +34,7 @@ MAX_CHARS: Final = 600
 """Of one answer."""
 MAX_QUOTE: Final = 60
 """Characters of a finding, which may be a whole sentence."""
+_LEAST_WIDTH: Final = 20
 _LEAD_CHARS: Final = 100
 """Before the first mark of an answer that is cut."""
 _MARKS: Final = {
@@ -153,15 +154,12 @@ def _print_failed(
             Text(f"{one['confidence']:.2f}  {name}  {one['timestamp'][:19]}  {one['trace_id']}"),
             soft_wrap=True,
         )
-        answer = record.output_data if record else None
         if record and record.input_data:
-            console.print(Text(f"  asked     {_cut(record.input_data)}"), soft_wrap=True)
-        if answer:
-            line = Text("  answered  ").append_text(
-                mark(_flatten(answer), one["evidence"], coloured=coloured)
-            )
-            console.print(line, soft_wrap=True)
-            console.print(Text(f"  why       {_explain(answer, one)}"), soft_wrap=True)
+            _print_hanging(console, "  asked     ", Text(_cut(record.input_data)))
+        if record and (answer := record.output_data):
+            marked = mark(_flatten(answer), one["evidence"], coloured=coloured)
+            _print_hanging(console, "  answered  ", marked)
+            _print_hanging(console, "  why       ", Text(_explain(answer, one)))
     if len(failed) > MAX_SHOWN:
         console.print(Text(f"\n{len(failed) - MAX_SHOWN:,} more failed; --format json has all"))
     legend = Text("\n")
@@ -169,6 +167,15 @@ def _print_failed(
         _append(legend, _LEGEND[finding], finding, coloured=coloured)
         legend.append("  ")
     console.print(legend)
+
+
+def _print_hanging(console: Console, label: str, text: Text) -> None:
+    """Print a text beside its label, its further lines below each other."""
+    width = max(console.width - len(label), _LEAST_WIDTH)
+    for at, line in enumerate(text.wrap(console, width)):
+        line.rstrip()
+        start = label if at == 0 else " " * len(label)
+        console.print(Text(start).append_text(line), soft_wrap=True)
 
 
 def _explain(answer: str, result: Result) -> str:
