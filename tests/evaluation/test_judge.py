@@ -203,6 +203,16 @@ class TestRequests:
 
 
 class TestFailures:
+    def test_no_request_is_made_twice(self, server: JudgeServer, evaluator: JudgeEvaluator) -> None:
+        """A sample that breaks us does not make the others be asked again."""
+        wrong: Any = 17
+        broken = make_sample("x", question=wrong)
+
+        judgements = evaluator.judge([make_sample("one"), broken, make_sample("two")])
+
+        assert [one.reason for one in judgements] == [None, "error: AttributeError", None]
+        assert len(server.asked) == 2
+
     def test_refused(self, server: JudgeServer, evaluator: JudgeEvaluator) -> None:
         """A text that the server does not take is skipped; the server is well."""
         server.answer = lambda _: (400, {"error": {"message": "too long"}})

@@ -225,6 +225,20 @@ class TestArchitectures:
             expected = p[2] if kind == "sequence" else 1 - p[torch.tensor(answer), 1].max()
             assert judgement.score == pytest.approx(float(expected), abs=1e-5)
 
+    @pytest.mark.parametrize(("architecture", "at_once"), [("bert", False), ("deberta-v2", True)])
+    def test_a_wider_window(self, architecture: str, at_once: bool, tmp_path: Path) -> None:
+        """`max_tokens` goes beyond the window of a model whose positions are relative."""
+        network = build_random(architecture, "sequence")
+        sample = make_sample("the sky is blue of w1 w2", FILLER)
+
+        [judgement] = NLIEvaluator(save(network, tmp_path), max_tokens=500).judge([sample])
+
+        call: Any = build_random("deberta-v2", "sequence")
+        with torch.inference_mode():
+            encoding = build_tokenizer()(FILLER, sample.answer, return_tensors="pt")
+            whole = call(**encoding).logits.softmax(-1)[0, 2].item()
+        assert (judgement.score == pytest.approx(whole, abs=1e-5)) == at_once
+
     def test_threads(self, entailment: Path) -> None:
         """Threads that share an evaluator get what one thread gets."""
         evaluator = NLIEvaluator(entailment)

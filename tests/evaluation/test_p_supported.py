@@ -15,6 +15,7 @@ from cert_otel.evaluation.p_supported import PSupportedEvaluator
 from cert_otel.evaluation.prompts import load_prompt, make_code
 from cert_otel.evaluation.sample import Sample
 from cert_otel.records import ContextItem
+from cert_otel.scoring import defaults
 from cert_otel.scoring.networks import LoadedModel, prepare
 
 if TYPE_CHECKING:
@@ -98,11 +99,11 @@ class TestScore:
 
     def test_one_text_at_a_time(self) -> None:
         """A model that cannot read packs gives a score to each as well."""
-        together = PSupportedEvaluator(make_model(network="bloom")).judge(SAMPLES)
+        evaluator = PSupportedEvaluator(make_model(network="bloom"))
 
-        alone = [
-            PSupportedEvaluator(make_model(network="bloom")).judge([one])[0] for one in SAMPLES
-        ]
+        together = evaluator.judge(SAMPLES)
+
+        alone = [evaluator.judge([one])[0] for one in SAMPLES]
         assert [one.score for one in together] == pytest.approx([one.score for one in alone])
 
     def test_names_model_and_prompt(self, model: LoadedModel) -> None:
@@ -128,7 +129,7 @@ class TestScore:
 class TestWindows:
     def test_the_best_window_counts(self, model: LoadedModel) -> None:
         """A context beyond the window is read in several, none longer than allowed."""
-        long = " ".join(f"Fact number {number} is this." for number in range(120))
+        long = " ".join(f"Fact number {number} is this." for number in range(50))
         sample = make_sample("Rome is in Italy.", long)
         message = [{"role": "user", "content": fill(sample, "")}]
         frame = len(
@@ -137,9 +138,9 @@ class TestWindows:
             )
         )
 
-        [judgement] = PSupportedEvaluator(model, max_tokens=frame + 600).judge([sample])
+        [judgement] = PSupportedEvaluator(model, max_tokens=frame + 400).judge([sample])
 
-        room = 600 - 1 - 1 - 8  # the answer's token, the line break, the slack
+        room = 400 - 1 - 1 - 8  # the answer's token, the line break, the slack
         begins = [*range(0, len(long) - room, room - room // 4), len(long) - room]
         # Tokens are bytes here, so that windows can be cut by hand.
         windows = [define(fill(sample, long[begin : begin + room])) for begin in begins]
@@ -167,7 +168,7 @@ class TestModel:
 
     def test_the_reference_model_is_no_way_out(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Nor where no other is to be had."""
-        monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+        monkeypatch.setattr(defaults, "ON_CPU", "cert-otel-tests/none")
 
         with pytest.raises(ConfigError, match="reference model is too small to judge"):
             PSupportedEvaluator(offline=True, device="cpu").judge([])

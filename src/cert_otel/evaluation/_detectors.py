@@ -142,7 +142,8 @@ def load_detector(
         dtype: Half precision moves scores by some thousandths.
         revision: Of the hub: a commit, tag or branch; else the newest.
         offline: Read what is on this machine and ask nobody.
-        max_tokens: Longest text that is read at once, at most the model's window.
+        max_tokens: Longest text that is read at once; beyond the model's window only where its
+            positions are relative.
         allow_remote_code: Names of models whose own code may run.
 
     Raises:
@@ -243,6 +244,10 @@ def _find_window(
     config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase, max_tokens: int | None
 ) -> int:
     positions = getattr(config, "max_position_embeddings", None)
+    if max_tokens and (
+        positions is None or getattr(config, "position_biased_input", True) is False
+    ):
+        return max_tokens  # positions are relative: T5, DeBERTa-v3
     if positions and "roberta" in config.model_type:
         positions -= 2  # the first two are padding's
     named = tokenizer.model_max_length if tokenizer.model_max_length < _UNLIMITED else None

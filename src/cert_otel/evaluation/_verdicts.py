@@ -73,7 +73,7 @@ def _measure_all(
 ) -> list[Verdict]:
     reasons = [_find_skip_safely(sample, find_skip) for sample in samples]
     chosen = [sample for sample, reason in zip(samples, reasons, strict=True) if reason is None]
-    measured = iter(_measure_safely(chosen, measure) if chosen else ())
+    measured = iter(measure_safely(chosen, measure) if chosen else ())
     return [next(measured) if reason is None else Verdict(reason=reason) for reason in reasons]
 
 
@@ -84,15 +84,16 @@ def _find_skip_safely(sample: Sample, find_skip: Callable[[Sample], str | None])
         return _describe(problem)
 
 
-def _measure_safely(
+def measure_safely(
     samples: Sequence[Sample], measure: Callable[[Sequence[Sample]], Sequence[Verdict]]
 ) -> Sequence[Verdict]:
+    """Measure samples together; if that fails, one by one, so that one alone is an error."""
     try:
         return measure(samples)
     except Exception as problem:  # noqa: BLE001 - a host boundary: see `judge_batch`
         if len(samples) == 1:
             return [Verdict(reason=_describe(problem))]
-    return [verdict for sample in samples for verdict in _measure_safely([sample], measure)]
+    return [verdict for sample in samples for verdict in measure_safely([sample], measure)]
 
 
 def _describe(problem: Exception) -> str:

@@ -17,7 +17,7 @@ from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 from cert_otel.config import get_config
 from cert_otel.errors import BackendError, ConfigError
-from cert_otel.evaluation._verdicts import Identity, Verdict, judge_batch
+from cert_otel.evaluation._verdicts import Identity, Verdict, judge_batch, measure_safely
 from cert_otel.evaluation.prompts import load_prompt, make_code
 from cert_otel.evaluation.sample import Evidence
 from cert_otel.scoring.backends.breaker import Breaker
@@ -162,8 +162,16 @@ class JudgeEvaluator:
                 self._connect.cache_clear()
 
     def _measure(self, samples: Sequence[Sample], *, connection: _Connection) -> list[Verdict]:
+        def measure(alone: Sequence[Sample]) -> list[Verdict]:
+            return [self._ask_safely(sample, connection) for sample in alone]
+
         with ThreadPoolExecutor(connection.concurrency) as pool:
-            return list(pool.map(lambda sample: self._ask_safely(sample, connection), samples))
+            # One by one from the start: no request is paid for twice because another failed.
+            return [
+                verdict
+                for verdicts in pool.map(lambda one: measure_safely([one], measure), samples)
+                for verdict in verdicts
+            ]
 
     def _ask_safely(self, sample: Sample, connection: _Connection) -> Verdict:
         """Ask, if the server is not left alone at present."""

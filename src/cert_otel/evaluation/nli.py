@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 THRESHOLD: Final = 0.5
 METHOD: Final = "nli-1"
 """Changes when the same model would give other scores."""
+MODEL_SETTING: Final = "CERT_OTEL_NLI_MODEL"
 PAIR: Final = "{context}"
 """How sequence classifiers get the premise; the answer is the second text of the pair."""
 ASKED: Final = "{question}\n\n{context}"
@@ -70,7 +71,8 @@ class NLIEvaluator:
             dtype: Half precision moves scores by some thousandths.
             revision: Of the hub: a commit, tag or branch; else the newest.
             offline: Read what is on this machine and ask nobody.
-            max_tokens: Longest text that is read at once, at most the model's window.
+            max_tokens: Longest text that is read at once; beyond the model's window only where its
+                positions are relative.
             allow_remote_code: Names of models whose own code may run.
             threshold: Of the label, and below which a part is evidence.
         """
@@ -106,17 +108,20 @@ class NLIEvaluator:
 
 
 def _load(model: str | Path | None, label: str | None, settings: dict[str, Any]) -> Detector:
-    from cert_otel.evaluation._detectors import (  # noqa: PLC0415 - seconds of torch
-        MODEL_SETTING,
-        load_detector,
-    )
-
     configured = get_config()
     name = model or configured.nli_model
     if name is None:
         raise ConfigError(
             MODEL_SETTING, "names no model: the evaluator nli needs a name on the hub or a folder"
         )
+    try:
+        from cert_otel.evaluation._detectors import (  # noqa: PLC0415 - seconds of torch
+            load_detector,
+        )
+    except ModuleNotFoundError as missing:
+        raise ConfigError(
+            MODEL_SETTING, f"{missing.name} is not installed: pip install 'cert-otel[score]'"
+        ) from None
     return load_detector(name, label=label or configured.nli_label, **settings)
 
 
