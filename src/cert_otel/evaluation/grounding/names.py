@@ -66,6 +66,8 @@ def find_names(
         starts: Where its sentences begin.
         taken: Indices of tokens that belong to a number or a date.
     """
+    if text.isupper():
+        return []
     beginnings = set(starts)
     names: list[Name] = []
     i = 0
@@ -137,7 +139,7 @@ class NameIndex:
             for key in name.keys:
                 self._groups.setdefault(key, []).append(name)
             self._initials.update(surface[0].lower() for surface in name.surfaces)
-            self._acronyms.add(name.acronym)
+            self._acronyms |= {name.acronym, name.acronym[:-1]}  # US, USA
             if last is not None and name.first == last.last + 1:
                 self._acronyms.add(last.acronym + name.acronym)  # "Aeronautics and Space"
             last = name
