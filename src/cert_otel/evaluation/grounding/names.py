@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from cert_otel.evaluation.grounding.tokens import Token, split_words, stem
+from cert_otel.evaluation.grounding.tokens import Token, stem
+from cert_otel.evaluation.grounding.words import split_words
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Sequence

@@ -10,7 +10,7 @@ import msgspec
 
 from cert_otel.evaluation.grounding.coverage import hold
 from cert_otel.evaluation.grounding.proximity import Surroundings, find_form, find_rivals, locate
-from cert_otel.evaluation.grounding.tokens import split_words
+from cert_otel.evaluation.grounding.words import split_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
