@@ -35,7 +35,7 @@ class TestTable:
 
     @given(st.dictionaries(st.from_regex(r"[a-z]{2,8}", fullmatch=True), st.integers(1, 10**6)))
     def test_round_trip(self, frequencies: dict[str, int]) -> None:
-        """What was written is read, to a tenth of a nat; the same counts give the same bytes."""
+        """What was written is read, to a tenth of a nat or, of rare terms, two; the same counts give the same bytes."""
         data = encode_table("A notice.\nOf two lines.", 10**6, frequencies)
         table = decode_table(data)
 
@@ -43,7 +43,7 @@ class TestTable:
         assert table.sentences == 10**6
         for term, count in frequencies.items():
             exact = math.log((10**6 + 1) / (count + 0.5))
-            assert table.weight(term) == pytest.approx(exact, abs=0.25 if count < 4 else 0.1)
+            assert table.weight(term) == pytest.approx(exact, abs=0.2 if count < 16 else 0.1)
 
     def test_formula(self) -> None:
         """A weight is ln((N + 1) / (df + 0.5))."""
