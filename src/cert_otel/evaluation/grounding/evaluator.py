@@ -35,6 +35,7 @@ _DEDUCTIONS: Final = {
     "code": 0.2,
     "consistent": 0.3,
     "negation": 0.4,
+    "question_place": 1.0,
 }
 """What is taken off the mean where nothing of the kind is borne out."""
 

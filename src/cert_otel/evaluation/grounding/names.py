@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from cert_otel.evaluation.grounding.tokens import Token, split_words, stem
+from cert_otel.evaluation.grounding.tokens import Token, stem
+from cert_otel.evaluation.grounding.words import split_words
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Sequence
@@ -66,6 +67,8 @@ def find_names(
         starts: Where its sentences begin.
         taken: Indices of tokens that belong to a number or a date.
     """
+    if text.isupper():
+        return []
     beginnings = set(starts)
     names: list[Name] = []
     i = 0
@@ -137,7 +140,7 @@ class NameIndex:
             for key in name.keys:
                 self._groups.setdefault(key, []).append(name)
             self._initials.update(surface[0].lower() for surface in name.surfaces)
-            self._acronyms.add(name.acronym)
+            self._acronyms |= {name.acronym, name.acronym[:-1]}  # US, USA
             if last is not None and name.first == last.last + 1:
                 self._acronyms.add(last.acronym + name.acronym)  # "Aeronautics and Space"
             last = name

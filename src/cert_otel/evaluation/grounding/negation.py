@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from cert_otel.evaluation.grounding.tokens import NEGATIONS, Token
+from cert_otel.evaluation.grounding.words import NEGATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cert_otel.evaluation.grounding.coverage import Nearest
     from cert_otel.evaluation.grounding.reading import Reading, Sentence
+    from cert_otel.evaluation.grounding.tokens import Token
 
 _REACH: Final = 3
 """Content words behind a "not" that it denies."""

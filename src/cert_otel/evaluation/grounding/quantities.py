@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from cert_otel.evaluation.grounding.tokens import NUMBER_WORDS, ORDINAL_WORDS, Token, split_words
 from cert_otel.evaluation.grounding.units import (
     CURRENCIES,
     CURRENCY_CODES,
@@ -20,9 +19,12 @@ from cert_otel.evaluation.grounding.units import (
     SIGNS,
     UNITS,
 )
+from cert_otel.evaluation.grounding.words import NUMBER_WORDS, ORDINAL_WORDS, split_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from cert_otel.evaluation.grounding.tokens import Token
 
 _MINUS: Final = ("-", "\u2212")
 _GAPS: Final = ("", " ", "-", "\u00a0")

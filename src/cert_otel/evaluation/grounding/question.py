@@ -10,7 +10,7 @@ import msgspec
 
 from cert_otel.evaluation.grounding.coverage import hold
 from cert_otel.evaluation.grounding.proximity import Surroundings, find_form, find_rivals, locate
-from cert_otel.evaluation.grounding.tokens import split_words
+from cert_otel.evaluation.grounding.words import split_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,6 +54,8 @@ _GAP_SHARE, _LEAD_SHARE, _NEW_SHARE = 1.3, 2.0, 0.3
 _SHARES: Final = _GAP_SHARE + _LEAD_SHARE + _NEW_SHARE
 """Of sentence, lead over rivals and newness in the place: one to one in their own units (gaps span
 1.3 of question recall, leads 2), and a little for what the question had not given already."""
+_NOWHERE, _EVIDENT = 0.25, 0.72
+"""Places below and above which nothing is told apart: a lead is never whole, a lag neither."""
 _FORM_WEIGHT: Final = 0.7
 """What another form of a word counts for."""
 
@@ -96,6 +98,7 @@ def measure_question(
     lead = (1 + near - max(rivals, default=0.0)) / 2
     new = sum(fresh.values()) / sum(said.values())
     place = (_GAP_SHARE * gap + _LEAD_SHARE * lead + _NEW_SHARE * new) / _SHARES
+    place = min(1.0, max(0.0, (place - _NOWHERE) / (_EVIDENT - _NOWHERE)))
     return QuestionFigures(gap=gap, place=place, form=_measure_form(question, answer))
 
 

@@ -9,6 +9,8 @@ from typing import Final, Literal
 
 import msgspec
 
+from cert_otel.evaluation.grounding.words import IRREGULAR, NUMBER_WORDS, STOP_WORDS
+
 Kind = Literal["word", "number", "code", "gram"]
 
 _MARKS: Final = "\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0900-\u0963\u0970-\u0fff"
@@ -16,8 +18,8 @@ _MARKS: Final = "\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0900-\u09
 _LETTER: Final = rf"(?:[^\W\d_]|[{_MARKS}])"
 _CODE: Final = (
     r"(?<![\w-])--[a-z][\w-]*+"  # an option
-    r"|[A-Za-z]*_\w+|[A-Za-z]\w*?_\w+"  # snake_case, CONSTANT_CASE, __dunder__
     r"|[A-Za-z_]\w*(?:(?:\.|::)[A-Za-z_]\w*)*\(\)"  # a call
+    r"|[A-Za-z]*_\w+|[A-Za-z]\w*?_\w+"  # snake_case, CONSTANT_CASE, __dunder__
     r"|[a-z]\w*::\w+(?:::\w+)*"  # a path of modules
 )
 _TOKEN: Final = re.compile(
@@ -34,49 +36,9 @@ _GRAM_UNSPACED: Final = 2
 _GRAM_SPACED: Final = 4
 """Characters of an n-gram: of scripts without spaces, of alphabets other than the Latin one."""
 
-
-def split_words(text: str) -> list[str]:
-    """Split a list of words that is written as a text, as the tables of this package are."""
-    return text.split()
-
-
-NUMBER_WORDS: Final = dict(
-    zip(
-        split_words(
-            "zero two three four five six seven eight nine ten eleven twelve thirteen fourteen"
-            " fifteen sixteen seventeen eighteen nineteen twenty thirty forty fifty sixty seventy"
-            " eighty ninety"
-        ),
-        [0, *range(2, 20), *range(20, 100, 10)],
-        strict=True,
-    )
-)
-"""Words that are numbers wherever they stand; "one" is a pronoun too often."""
-ORDINAL_WORDS: Final = dict(
-    zip(
-        split_words(
-            "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth"
-        ),
-        range(1, 13),
-        strict=True,
-    )
-)
-STOP_WORDS: Final = frozenset(
-    split_words(
-        "a an the and or but nor so yet if then than that this these those there here it its they them"
-        " their theirs he him his she her hers we us our ours you your yours i me my mine who whom"
-        " whose which what when where why how be is are was were been being am do does did done doing"
-        " have has had having will would shall should can could may might must of in on at by for with"
-        " from to into onto over under about as per via up down out off between among through during"
-        " before after until since while because also just only very too more most such some any each"
-        " both all other another same own again once ever not no never none neither cannot one s t"
-        " ve re ll d m"
-    )
-)
-NEGATIONS: Final = frozenset(
-    split_words("not no never none neither nor cannot without nobody nothing nowhere hardly")
-)
 _NEGATED: Final = re.compile(r"\w+n['’]t|cannot|(?:do|does|did|is|was|are|has)nt")  # noqa: RUF001
+
+_CONTRACTED: Final = re.compile(r"'(?:s|m|ve|re|ll|d)$")
 
 _STEM_MIN: Final = 3
 _SUFFIXES: Final = ("ations", "ation", "ingly", "edly", "ing", "ies", "ied", "ed", "es", "ly", "s")
@@ -150,12 +112,12 @@ def _word_key(surface: str) -> tuple[str, bool]:
     word = surface.lower()
     if _NEGATED.fullmatch(word):
         return "not", False
-    word = word.removesuffix("'s").replace("'", "")
+    word = _CONTRACTED.sub("", word).replace("'", "")
     if word in STOP_WORDS:
         return ("usa" if surface == "US" else word), False
     if word in NUMBER_WORDS:
         return str(NUMBER_WORDS[word]), True
-    return stem(word), False
+    return stem(IRREGULAR.get(word, word)), False
 
 
 def _number_key(surface: str) -> str:

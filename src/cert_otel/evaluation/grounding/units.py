@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from cert_otel.evaluation.grounding.tokens import split_words
+from cert_otel.evaluation.grounding.words import split_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -43,7 +43,7 @@ class Background:
             term: math.log((sentences + 1) / (count + 0.5)) for term, count in frequencies.items()
         }
         self._unseen = math.log((sentences + 1) / 0.5)
-        self._frequencies = frequencies
+        self.frequencies = frequencies
 
     def weight(self, term: str) -> float:
         """Return ln((N + 1) / (df + 0.5)); most for a term that was never seen."""
@@ -51,7 +51,7 @@ class Background:
 
     def frequency(self, term: str) -> int:
         """Return in how many sentences a term stands."""
-        return self._frequencies.get(term, 0)
+        return self.frequencies.get(term, 0)
 
 
 class RouteWeights:
