@@ -14,12 +14,12 @@ from cert_otel.records import ContextItem
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-OWN = ["exact", "grounding", "judge", "nli", "semantic", "trajectory"]
+OWN = ["exact", "grounding", "judge", "nli", "p_supported", "semantic", "trajectory"]
 
 
 class TestNames:
     def test_ours(self) -> None:
-        """Six come with the package."""
+        """Seven come with the package."""
         assert list_evaluators() == OWN
 
     def test_those_of_other_packages(self, somebodys: Callable[..., None]) -> None:
@@ -45,7 +45,7 @@ class TestMake:
         ("name", "message"),
         [
             ("groundin", "'groundin' is unknown; did you mean grounding? there are exact, "),
-            ("zzz", "'zzz' is unknown; there are exact, grounding, judge, nli, semantic, "),
+            ("zzz", "'zzz' is unknown; there are exact, grounding, judge, nli, p_supported, "),
         ],
     )
     def test_an_unknown_name(self, name: str, message: str, somebodys: Callable[..., None]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path  # noqa: TC003 - cyclopts resolves the annotations
 from typing import TYPE_CHECKING
 
-from cert_otel.cli import _validation_report
 from cert_otel.cli._dataset import find_groups, read_rows
 from cert_otel.cli._output import Format  # noqa: TC001 - cyclopts resolves the annotations
 from cert_otel.cli._run import show_progress
@@ -49,6 +48,8 @@ def validate(
         evaluators: Names with commas between them; an unknown one lists those that there are.
         format: A table, or JSON for machines.
     """
+    from cert_otel.cli import _validation_report  # noqa: PLC0415 - loads numpy
+
     get_valid_config()
     rows = read_rows(dataset)
     evaluator = Evaluator(preset, threshold=threshold, evaluators=split_names(evaluators))

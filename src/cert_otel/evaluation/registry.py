@@ -27,6 +27,7 @@ _OWN: Final[Mapping[str, str]] = {
     "grounding": "cert_otel.evaluation.grounding:GroundingEvaluator",
     "semantic": "cert_otel.evaluation.semantic:SemanticEvaluator",
     "nli": "cert_otel.evaluation.nli:NLIEvaluator",
+    "p_supported": "cert_otel.evaluation.p_supported:PSupportedEvaluator",
     "exact": "cert_otel.evaluation.exact:ExactEvaluator",
     "trajectory": "cert_otel.evaluation.trajectory:TrajectoryEvaluator",
     "judge": "cert_otel.evaluation.judge:JudgeEvaluator",
