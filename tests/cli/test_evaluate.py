@@ -347,7 +347,10 @@ class TestRefusals:
         ("fields", "message"),
         [
             (WITHOUT_TEXTS, "none of its 1 model calls has content, which is what is evaluated"),
-            ({"trace_id": None}, "none of its model calls has trace and span id"),
+            (
+                {"trace_id": None},
+                "joined to them; cert_otel.evaluation.Evaluator.evaluate_log_file",
+            ),
             ({"kind": "tool"}, "holds no model call"),
         ],
     )

@@ -71,19 +71,21 @@ class Run:
                 advance(len(batch))
 
 
-def refuse_nothing(path: Path, backlog: Backlog, *, done: str) -> None:
+def refuse_nothing(path: Path, backlog: Backlog, *, done: str, instead: str = "") -> None:
     """Raise where nothing can be done: a run that does nothing is a mistake in the asking.
 
     Args:
         path: As the user named it.
         backlog: What was found there.
         done: What is done with content, for instance "scored".
+        instead: What to do where there are no ids.
     """
     reasons = [backlog.get_reason(call) for call in backlog.calls]
     if all(reason == NO_IDS for reason in reasons):
         raise InputError(
             path,
-            "none of its model calls has trace and span id, by which results are joined to them",
+            "none of its model calls has trace and span id, by which results are joined to them"
+            + instead,
         )
     if all(reason in NO_CONTENT for reason in reasons):
         raise InputError(

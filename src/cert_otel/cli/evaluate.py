@@ -27,6 +27,9 @@ PresetName = Literal["general", "financial", "healthcare", "legal"]
 EXIT_ATTENTION: Final = 1
 """Done, and some answers could not be judged because of an error."""
 EXIT_INTERRUPTED: Final = 130
+_WITHOUT_IDS: Final = (
+    "; cert_otel.evaluation.Evaluator.evaluate_log_file judges them without writing results"
+)
 
 
 def evaluate(
@@ -64,7 +67,7 @@ def evaluate(
     events = open_events() if emit else None
     with alone(path):
         backlog = AnswerBacklog([path])
-        refuse_nothing(path, backlog, done="evaluated")
+        refuse_nothing(path, backlog, done="evaluated", instead=_WITHOUT_IDS)
         try:
             run = evaluate_backlog(backlog, evaluator, events)
         except KeyboardInterrupt:
