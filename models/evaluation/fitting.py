@@ -50,15 +50,17 @@ OBJECTIONS: Final = (
     "names",
     "quotes",
     "code",
+    "facts",
     "nearby",
     "consistent",
     "negation",
+    "question_place",
 )
 RIDGE: Final = 0.3
 """Pull towards equal shares and `USUAL_OBJECTION`."""
 USUAL_OBJECTION: Final = 0.3
 MAX_OBJECTION: Final = 0.95
-OTHERS_SAY: Final = 0.25
+OTHERS_SAY: Final = 0.75
 """Of rows of other answer types in the curve of one: the type of one family is no type yet."""
 MAX_SAY: Final = 300
 """Rows of the rarer label beyond which a set has no more say."""
