@@ -224,3 +224,26 @@ class TestImport:
         output = subprocess.check_output([sys.executable, "-c", code], text=True)
 
         assert output.strip() == "[]"
+
+
+class TestHostileTexts:
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "a." * 9000,
+            "1," * 9000,
+            "\n " * 9000,
+            "漢" * 9000,
+            "two " * 6000,
+            "a_" * 9000,
+            '"' * 9000,
+        ],
+    )
+    def test_end(self, text: str) -> None:
+        """Texts made to be slow are judged like any: nothing grows with their square."""
+        context = (ContextItem(text=text),)
+        samples = [Sample(answer=text, question=text, context=context)]
+        (judgement,) = GroundingEvaluator().judge(samples)
+
+        assert judgement.latency_ms is not None
+        assert judgement.latency_ms < 5000

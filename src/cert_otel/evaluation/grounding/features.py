@@ -13,6 +13,7 @@ from cert_otel.evaluation.grounding.coverage import (
     Nearest,
     Weights,
     compare,
+    find_owners,
     mark_borne,
     measure_bigrams,
     measure_terms,
@@ -97,7 +98,8 @@ def examine(sample: Sample, context: Reading, weights: Weights) -> Examination:
     compared = compare(answer, context, weights)
     nearest = compared.nearest
     checks = check_all(answer, context, [near.sentence for near in nearest])
-    borne = mark_borne(compared, checks)
+    owners = find_owners(answer, checks)
+    borne = mark_borne(compared, owners)
     mismatches = find_mismatches(answer, context, nearest)
     question = (
         measure_question(Reading((sample.question,)), answer, context, weights)
@@ -108,7 +110,7 @@ def examine(sample: Sample, context: Reading, weights: Weights) -> Examination:
     facts = [check for check in checks if check.kind in _FACTS]
     features = GroundingFeatures(
         terms=measure_terms(compared, borne),
-        bigrams=measure_bigrams(compared, borne, checks),
+        bigrams=measure_bigrams(compared, borne, owners),
         sentences=_mean(shares),
         weakest=min(shares, default=None),
         numbers=_mean_of(checks, "number"),
