@@ -19,6 +19,7 @@ from scipy.optimize import minimize
 
 from cert_otel.evaluation.confidence import (
     ANSWER_TYPES,
+    NEEDED,
     Curve,
     Weights,
     find_answer_type,
@@ -115,7 +116,7 @@ Sets = dict[str, Measured]
 
 
 class Matrix(NamedTuple):
-    """What is fitted: one line for each row that has any share."""
+    """What is fitted: one line for each row that has a score."""
 
     shares: Floats
     """NaN where a row has none; the figure's name is the column's."""
@@ -185,7 +186,7 @@ def make_matrix(sets: Sets) -> Matrix:
             ],
             dtype=np.float64,
         )
-        known = ~np.isnan(shares).all(axis=1)
+        known = ~np.isnan(shares[:, SHARES.index(NEEDED)])
         say = balance(one.labels) * SAY.get(name, 1.0) / families.count(one.family)
         columns.append(
             Matrix(
