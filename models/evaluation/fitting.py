@@ -19,6 +19,7 @@ from scipy.optimize import minimize
 
 from cert_otel.evaluation.confidence import (
     ANSWER_TYPES,
+    NEEDED,
     Curve,
     Weights,
     find_answer_type,
@@ -50,15 +51,17 @@ OBJECTIONS: Final = (
     "names",
     "quotes",
     "code",
+    "facts",
     "nearby",
     "consistent",
     "negation",
+    "question_place",
 )
 RIDGE: Final = 0.3
 """Pull towards equal shares and `USUAL_OBJECTION`."""
 USUAL_OBJECTION: Final = 0.3
 MAX_OBJECTION: Final = 0.95
-OTHERS_SAY: Final = 0.25
+OTHERS_SAY: Final = 0.75
 """Of rows of other answer types in the curve of one: the type of one family is no type yet."""
 MAX_SAY: Final = 300
 """Rows of the rarer label beyond which a set has no more say."""
@@ -113,7 +116,7 @@ Sets = dict[str, Measured]
 
 
 class Matrix(NamedTuple):
-    """What is fitted: one line for each row that has any share."""
+    """What is fitted: one line for each row that has a score."""
 
     shares: Floats
     """NaN where a row has none; the figure's name is the column's."""
@@ -183,7 +186,7 @@ def make_matrix(sets: Sets) -> Matrix:
             ],
             dtype=np.float64,
         )
-        known = ~np.isnan(shares).all(axis=1)
+        known = ~np.isnan(shares[:, SHARES.index(NEEDED)])
         say = balance(one.labels) * SAY.get(name, 1.0) / families.count(one.family)
         columns.append(
             Matrix(

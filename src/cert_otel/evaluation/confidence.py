@@ -35,6 +35,8 @@ AnswerType = Literal["short", "long", "unasked"]
 ANSWER_TYPES: Final[tuple[AnswerType, ...]] = ("short", "long", "unasked")
 SHORT_WORDS: Final = 8
 """Words of a short answer, at most."""
+NEEDED: Final = "terms"
+"""The figure without which there is nothing to check, and no score."""
 _PACKAGE: Final = "cert_otel.evaluation"
 
 
@@ -119,8 +121,10 @@ def weigh(figures: Mapping[str, float | None], weights: Weights | None = None) -
         weights: By default those that ship.
 
     Returns:
-        `None` when no share is known.
+        `None` when the answer has no term that could be borne out.
     """
+    if figures.get(NEEDED) is None:
+        return None
     weights = weights or load_weights()
     total = sum_ = 0.0
     for name, weight in weights.shares.items():

@@ -224,3 +224,25 @@ class TestImport:
         output = subprocess.check_output([sys.executable, "-c", code], text=True)
 
         assert output.strip() == "[]"
+
+
+class TestHostileTexts:
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "a." * 9000,
+            "1," * 9000,
+            "\n " * 9000 + "x",
+            "漢" * 9000,
+            "two " * 6000,
+            "a_" * 9000,
+            '"' * 9000,
+        ],
+    )
+    def test_end(self, text: str) -> None:
+        """Texts made to be slow end in a judgement like any: none takes a minute."""
+        context = (ContextItem(text=text),)
+        samples = [Sample(answer=text, question=text, context=context)]
+        (judgement,) = GroundingEvaluator().judge(samples)
+
+        assert judgement.reason in (None, "nothing_to_check")

@@ -160,6 +160,25 @@ class TestQuestion:
         """How many asks for a number, when for a date, who for a name, why for none of them."""
         assert look(answer, self.PAGE, question=question).question_form == form
 
+    def test_other_forms_of_the_words(self) -> None:
+        """A question that says "invaded" points at an invasion."""
+        page = "The invasion of Malta began in 1565. The harbour was finished in 1580."
+        good, bad = (look(text, page, question="When was it invaded?") for text in ("1565", "1580"))
+
+        assert good.question_place is not None
+        assert bad.question_place is not None
+        assert good.question_place > bad.question_place
+
+    def test_a_choice_may_repeat_the_question(self) -> None:
+        """Where the question offers answers, saying one of them is no echo."""
+        page = "The ship left Oslo in May. A storm from the west met the ship near Bergen."
+        offered = look("Oslo", page, question="Did a storm meet it at Oslo or Bergen?")
+        echoed = look("Oslo", page, question="Did a storm meet it at Oslo and Bergen?")
+
+        assert offered.question_place is not None
+        assert echoed.question_place is not None
+        assert offered.question_place > echoed.question_place
+
     def test_statements_ask_nothing(self) -> None:
         """A message that is no question has no part in the figures."""
         features = look("Paula Weiss", self.PAGE, question="I like bridges.")

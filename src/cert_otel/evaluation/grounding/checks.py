@@ -96,19 +96,23 @@ def _check_quantities(
     for sentence, quantity in answer.quantities:
         if any(start <= quantity.start < end for start, end in taken):
             continue
-        places = [place for place, source in context.quantities if quantity.agrees(source)]
-        near = any(_is_near(place, nearest[sentence]) for place in places)
+        is_borne = any(quantity.agrees(source) for _, source in context.find_close(quantity))
+        near = any(
+            _is_near(place, nearest[sentence]) and quantity.agrees(source)
+            for place, source in context.find_close(quantity)
+        )
         other = None if near else _find_denial(quantity, context, nearest[sentence])
         yield Check(
-            "number", quantity.start, quantity.end, float(bool(places)), float(near),
+            "number", quantity.start, quantity.end, float(is_borne), float(near),
             "missing" if other is None else "contradicted", other,
         )  # fmt: skip
 
 
 def _find_denial(quantity: Quantity, context: Reading, nearest: int | None) -> int | None:
-    for place, source in context.quantities:
-        if place == nearest and quantity.denies(source):
-            return place
+    if nearest is not None:
+        for source in context.quantities_of.get(nearest, ()):
+            if quantity.denies(source):
+                return nearest
     return None
 
 

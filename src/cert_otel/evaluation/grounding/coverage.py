@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from itertools import pairwise
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from cert_otel.evaluation.grounding.checks import Check
     from cert_otel.evaluation.grounding.reading import Reading, Sentence
@@ -68,21 +69,28 @@ def hold(terms: dict[str, float], context: Reading) -> dict[int, float]:
     return held
 
 
-def mark_borne(compared: Comparison, checks: Iterable[Check]) -> list[bool]:
+def find_owners(answer: Reading, checks: Sequence[Check]) -> list[int | None]:
+    """Return for each token which of the checks that came out well it belongs to."""
+    starts = [token.start for token in answer.tokens]
+    owners: list[int | None] = [None] * len(starts)
+    for i, check in enumerate(checks):
+        if check.share == 1:
+            for position in range(bisect_left(starts, check.start), bisect_left(starts, check.end)):
+                owners[position] = i
+    return owners
+
+
+def mark_borne(compared: Comparison, owners: Sequence[int | None]) -> list[bool]:
     """Return for each token of the answer whether the context bears it out.
 
     A term does when it stands there; so does every token of a number, date or name whose value
     stands there in another spelling.
     """
     holders = compared.context.holders
-    tokens = compared.answer.tokens
-    borne = [token.key in holders for token in tokens]
-    for check in checks:
-        if check.share == 1:
-            for i, token in enumerate(tokens):
-                if check.start <= token.start < check.end:
-                    borne[i] = True
-    return borne
+    return [
+        owner is not None or token.key in holders
+        for token, owner in zip(compared.answer.tokens, owners, strict=True)
+    ]
 
 
 def measure_terms(compared: Comparison, borne: Sequence[bool]) -> float | None:
@@ -97,14 +105,13 @@ def measure_terms(compared: Comparison, borne: Sequence[bool]) -> float | None:
 
 
 def measure_bigrams(
-    compared: Comparison, borne: Sequence[bool], checks: Sequence[Check]
+    compared: Comparison, borne: Sequence[bool], owners: Sequence[int | None]
 ) -> float | None:
     """Return the share of neighbouring tokens that are neighbours in the context too.
 
     A token alone counts as its own neighbour, so that answers of one word have the figure too.
     """
     answer, known = compared.answer, compared.context.bigrams
-    owners = [_find_owner(token.start, checks) for token in answer.tokens]
     keys = [token.key for token in answer.tokens]
     pairs = found = 0
     for sentence in answer.sentences:
@@ -116,10 +123,3 @@ def measure_bigrams(
             pairs += 1
             found += together or (keys[i], keys[j]) in known
     return found / pairs if pairs else None
-
-
-def _find_owner(start: int, checks: Sequence[Check]) -> int | None:
-    for i, check in enumerate(checks):
-        if check.share == 1 and check.start <= start < check.end:
-            return i
-    return None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from cert_otel.evaluation.confidence import weigh
 from cert_otel.evaluation.grounding.cache import ReadingCache
 from cert_otel.evaluation.grounding.features import Examination, GroundingFeatures, examine
 from cert_otel.evaluation.grounding.weights import RouteTable, load_background
@@ -24,35 +25,14 @@ EMPTY_ANSWER: Final = "empty_answer"
 NO_CONTEXT: Final = "no_context"
 NOTHING_TO_CHECK: Final = "nothing_to_check"
 THRESHOLD: Final = 0.5
-
-_SHARES: Final = {"terms": 2.0, "bigrams": 1.0, "sentences": 1.0, "question_gap": 2.0}
-"""What the mean is taken of, by weight; what a sample lacks is left out."""
-_DEDUCTIONS: Final = {
-    "numbers": 0.3,
-    "dates": 0.3,
-    "names": 0.3,
-    "quotes": 0.2,
-    "code": 0.2,
-    "consistent": 0.3,
-    "negation": 0.4,
-    "question_place": 1.0,
-}
-"""What is taken off the mean where nothing of the kind is borne out."""
+"""Of the label alone: what passes is decided by the confidence."""
 
 _logger = logging.getLogger(__name__)
 
 
 def combine(features: GroundingFeatures) -> float | None:
-    """Return one score: a mean of the shares, less deductions. Fixed, fitted to no data."""
-    if features.terms is None:
-        return None
-    figures: dict[str, float | None] = msgspec.structs.asdict(features)
-    present = {name: share for name, share in figures.items() if share is not None}
-    parts = [(_SHARES[name], share) for name, share in present.items() if name in _SHARES]
-    mean = sum(weight * share for weight, share in parts) / sum(weight for weight, _ in parts)
-    for name, deduction in _DEDUCTIONS.items():
-        mean -= deduction * (1 - present.get(name, 1.0))
-    return min(1.0, max(0.0, mean))
+    """Return one score, by the weights that ship: what `confidence` is calibrated on."""
+    return weigh(msgspec.structs.asdict(features))
 
 
 class GroundingEvaluator:

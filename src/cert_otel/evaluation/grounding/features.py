@@ -13,6 +13,7 @@ from cert_otel.evaluation.grounding.coverage import (
     Nearest,
     Weights,
     compare,
+    find_owners,
     mark_borne,
     measure_bigrams,
     measure_terms,
@@ -95,36 +96,42 @@ def examine(sample: Sample, context: Reading, weights: Weights) -> Examination:
     if not answer.tokens or not context.tokens:
         return Examination(GroundingFeatures(), ())
     compared = compare(answer, context, weights)
-    nearest = compared.nearest
-    checks = check_all(answer, context, [near.sentence for near in nearest])
-    borne = mark_borne(compared, checks)
-    mismatches = find_mismatches(answer, context, nearest)
+    checks = check_all(answer, context, [near.sentence for near in compared.nearest])
+    owners = find_owners(answer, checks)
+    borne = mark_borne(compared, owners)
+    mismatches = find_mismatches(answer, context, compared.nearest)
     question = (
         measure_question(Reading((sample.question,)), answer, context, weights)
         if sample.question
         else QuestionFigures()
     )
-    shares = [near.share for near in nearest if near.share is not None]
-    facts = [check for check in checks if check.kind in _FACTS]
     features = GroundingFeatures(
         terms=measure_terms(compared, borne),
-        bigrams=measure_bigrams(compared, borne, checks),
-        sentences=_mean(shares),
-        weakest=min(shares, default=None),
-        numbers=_mean_of(checks, "number"),
-        dates=_mean_of(checks, "date"),
-        names=_mean_of(checks, "name"),
-        quotes=_mean_of(checks, "quote"),
-        code=_mean_of(checks, "code"),
-        facts=_halve(facts),
-        nearby=_mean([check.nearby for check in facts]),
-        consistent=_mean([float(check.finding != "contradicted") for check in facts]),
-        negation=_measure_negation(nearest, len(mismatches)),
+        bigrams=measure_bigrams(compared, borne, owners),
+        negation=_measure_negation(compared.nearest, len(mismatches)),
         question_gap=question.gap,
         question_place=question.place,
         question_form=question.form,
+        **_summarize(compared.nearest, checks),
     )
     return Examination(features, collect_evidence(compared, checks, borne, mismatches))
+
+
+def _summarize(nearest: Sequence[Nearest], checks: Sequence[Check]) -> dict[str, float | None]:
+    shares = [near.share for near in nearest if near.share is not None]
+    facts = [check for check in checks if check.kind in _FACTS]
+    return {
+        "sentences": _mean(shares),
+        "weakest": min(shares, default=None),
+        "numbers": _mean_of(checks, "number"),
+        "dates": _mean_of(checks, "date"),
+        "names": _mean_of(checks, "name"),
+        "quotes": _mean_of(checks, "quote"),
+        "code": _mean_of(checks, "code"),
+        "facts": _halve(facts),
+        "nearby": _mean([check.nearby for check in facts]),
+        "consistent": _mean([float(check.finding != "contradicted") for check in facts]),
+    }
 
 
 def _measure_negation(nearest: Sequence[Nearest], mismatches: int) -> float | None:

@@ -23,6 +23,8 @@ _WINDOW: Final = 12
 """Tokens around the rarest term of an answer in which its other terms are looked for."""
 _SENTENCES: Final = 6
 """Sentences, those that hold most of the question, in which rivals are looked for."""
+_PHRASES: Final = 200
+"""Places at which a text as long as the answer is compared with it."""
 _OCCURRENCES: Final = 8
 """Places of an answer that are looked at."""
 
@@ -75,7 +77,7 @@ def locate(answer: Reading, terms: Mapping[str, float], context: Reading) -> lis
     keys = [token.key for token in answer.tokens]
     found = [
         (place, place + len(keys))
-        for place in context.positions.get(keys[0], ())
+        for place in context.positions.get(keys[0], ())[:_PHRASES]
         if [token.key for token in context.tokens[place : place + len(keys)]] == keys
     ]
     return found or list(_locate_loosely(terms, context))

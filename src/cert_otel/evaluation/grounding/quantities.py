@@ -64,6 +64,11 @@ class Quantity(msgspec.Struct, frozen=True, gc=False):
     factor: float = 1.0
     """What one of its unit is in the base unit of the dimension."""
 
+    @property
+    def slack(self) -> float:
+        """By how much a source that agrees may differ."""
+        return max(self.tolerance, _CONVERSION * abs(self.value))
+
     def agrees(self, source: Quantity) -> bool:
         """Whether a source that says `source` bears this out, rounding allowed."""
         if not _share_unit(self.unit, source.unit) or (

@@ -13,9 +13,10 @@ from cert_otel.evaluation.grounding.proximity import Surroundings, find_form, fi
 from cert_otel.evaluation.grounding.words import split_words
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from cert_otel.evaluation.grounding.coverage import Weights
+    from cert_otel.evaluation.grounding.proximity import Span
     from cert_otel.evaluation.grounding.reading import Reading
 
 Expected = Literal["number", "date", "name"]
@@ -85,21 +86,37 @@ def measure_question(
     gap = _measure_gap(recall, hold(said, context), sum(asked.values()), sum(said.values()))
     if len(fresh) > _SHORT:
         return QuestionFigures(gap=gap)
-    surroundings = Surroundings(
-        {key: weight for key, weight in wanted.items() if key not in said} or wanted, context
+    others = {key: weight for key, weight in wanted.items() if key not in said}
+    lead = _measure_lead(
+        Surroundings(others or wanted, context),
+        locate(answer, fresh or said, context),
+        find_rivals(find_form(answer), wanted, recall, context),
     )
-    spans = locate(answer, fresh or said, context)
-    near = max(map(surroundings.measure, spans), default=0.0)
-    rivals = (
-        surroundings.measure(span)
-        for span in find_rivals(find_form(answer), wanted, recall, context)
-        if not any(span[0] < last and first < span[1] for first, last in spans)
-    )
-    lead = (1 + near - max(rivals, default=0.0)) / 2
-    new = sum(fresh.values()) / sum(said.values())
+    new = 1.0 if _offers(question) else sum(fresh.values()) / sum(said.values())
     place = (_GAP_SHARE * gap + _LEAD_SHARE * lead + _NEW_SHARE * new) / _SHARES
     place = min(1.0, max(0.0, (place - _NOWHERE) / (_EVIDENT - _NOWHERE)))
     return QuestionFigures(gap=gap, place=place, form=_measure_form(question, answer))
+
+
+def _measure_lead(
+    surroundings: Surroundings, spans: Sequence[Span], rivals: Sequence[Span]
+) -> float:
+    """Return 0.5 where the best rival stands as near as the answer, more where the answer leads."""
+    near = max(map(surroundings.measure, spans), default=0.0)
+    best = max(
+        (
+            surroundings.measure(rival)
+            for rival in rivals
+            if not any(rival[0] < last and first < rival[1] for first, last in spans)
+        ),
+        default=0.0,
+    )
+    return (1 + near - best) / 2
+
+
+def _offers(question: Reading) -> bool:
+    """Whether the question names what may be answered: "Was it Oslo or Bergen?"."""
+    return any(token.key == "or" for token in question.tokens)
 
 
 def _weigh(reading: Reading, weights: Weights) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, TypeVar
@@ -109,6 +109,25 @@ class Reading:
             key: list(dict.fromkeys(places[position] for position in positions))
             for key, positions in self.positions.items()
         }
+
+    @cached_property
+    def quantities_of(self) -> dict[int, list[Quantity]]:
+        """The quantities of each sentence that has any."""
+        index: dict[int, list[Quantity]] = {}
+        for place, quantity in self.quantities:
+            index.setdefault(place, []).append(quantity)
+        return index
+
+    @cached_property
+    def _ranked(self) -> tuple[list[float], list[tuple[int, Quantity]]]:
+        ranked = sorted(self.quantities, key=lambda found: found[1].value)
+        return [quantity.value for _, quantity in ranked], ranked
+
+    def find_close(self, quantity: Quantity) -> list[tuple[int, Quantity]]:
+        """Return the quantities that may agree with one, each with its sentence."""
+        values, ranked = self._ranked
+        low, high = quantity.value - quantity.slack, quantity.value + quantity.slack
+        return ranked[bisect_left(values, low) : bisect_right(values, high)]
 
     @cached_property
     def vocabulary(self) -> list[str]:

@@ -8,8 +8,8 @@ from typing import Final
 
 from cert_otel.scoring._sentences import find_starts
 
-_BREAK: Final = re.compile(r"\s*\n\s*(?![a-z\s])")
-"""A line break, unless a small letter goes on behind it."""
+_BREAK: Final = re.compile(r"\n\s*+")
+"""A line break, which ends a sentence unless a small letter goes on behind it."""
 _GLUED: Final = re.compile(r"(?<=[a-z0-9)\]\"])[.!?](?=[A-Z][a-z]+[\s,])")
 """Sentences that lost the space between them, as passages joined by a program do."""
 
@@ -18,7 +18,9 @@ def find_sentences(text: str) -> list[tuple[int, int]]:
     """Return the begin and end of each sentence, in order, white space around cut off."""
     cased = any(letter.isupper() for letter in text[:400])
     cuts = [0]
-    for begin, end in pairwise((0, *(m.end() for m in _BREAK.finditer(text)), len(text))):
+    breaks = (match.end() for match in _BREAK.finditer(text))
+    lines = (0, *(end for end in breaks if not text[end : end + 1].islower()), len(text))
+    for begin, end in pairwise(lines):
         starts = [*find_starts(text, begin, end, cased=cased)]
         starts += (match.end() for match in _GLUED.finditer(text, begin, end))
         cuts += [begin, *sorted(starts)]

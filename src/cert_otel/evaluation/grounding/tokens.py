@@ -18,8 +18,8 @@ _MARKS: Final = "\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0900-\u09
 _LETTER: Final = rf"(?:[^\W\d_]|[{_MARKS}])"
 _CODE: Final = (
     r"(?<![\w-])--[a-z][\w-]*+"  # an option
-    r"|[A-Za-z_]\w*(?:(?:\.|::)[A-Za-z_]\w*)*\(\)"  # a call
-    r"|[A-Za-z]*_\w+|[A-Za-z]\w*?_\w+"  # snake_case, CONSTANT_CASE, __dunder__
+    r"|[A-Za-z_]\w{0,63}(?:(?:\.|::)[A-Za-z_]\w{0,63}){0,8}\(\)"  # a call
+    r"|[A-Za-z]{0,63}_\w+|[A-Za-z]\w{0,63}?_\w+"  # snake_case, CONSTANT_CASE, __dunder__
     r"|[a-z]\w*::\w+(?:::\w+)*"  # a path of modules
 )
 _TOKEN: Final = re.compile(
@@ -154,10 +154,11 @@ def _cut_grams(run: str, start: int, size: int) -> list[Token]:
     lowered = run.lower()
     if len(lowered) != len(run):
         lowered = run  # a letter whose small form is two characters: offsets come first
-    last = max(1, len(run) - size + 1)
+    ends = range(min(size, len(run)), len(run) + 1)
+    spans = [(max(0, end - size), end) for end in ends]
     return [
-        Token(lowered[i : i + size], start + i, start + min(i + size, len(run)), "gram", run)
-        for i in range(last)
+        Token(lowered[first:end], start + first, start + end, "gram", run[first:end])
+        for first, end in spans
     ]
 
 
