@@ -10,8 +10,6 @@ import importlib
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
 from cert_otel.errors import ConfigError
 from cert_otel.evaluation.sample import SampleEvaluator
 
@@ -59,9 +57,7 @@ def make_evaluator(name: str) -> SampleEvaluator:
     Raises:
         ConfigError: There is none of this name, or what it names cannot be used.
     """
-    if name == "grounding":
-        made: object = _make_grounding()
-    elif name in _OWN:
+    if name in _OWN:
         module, _, factory = _OWN[name].partition(":")
         made = getattr(importlib.import_module(module), factory)()
     else:
@@ -69,14 +65,6 @@ def make_evaluator(name: str) -> SampleEvaluator:
     if not isinstance(made, SampleEvaluator):
         raise ConfigError(SETTING, f"{name} is no evaluator: it wants `name` and `judge`")
     return made
-
-
-def _make_grounding() -> SampleEvaluator:
-    """Make it with the weights that were learned, which its calibration goes with."""
-    from cert_otel.evaluation.confidence import weigh  # noqa: PLC0415 - as everything here
-    from cert_otel.evaluation.grounding import GroundingEvaluator  # noqa: PLC0415 - likewise
-
-    return GroundingEvaluator(combine=lambda figures: weigh(msgspec.structs.asdict(figures)))
 
 
 def _make_other(name: str) -> object:
