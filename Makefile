@@ -20,7 +20,7 @@ $(STAMP): pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable ".[analysis,score]" --group dev
 	@touch $@
 
-demo: $(STAMP)  ## Run the main job end to end, offline: what the calls cost, and how the answers score.
+demo: $(STAMP)  ## Run the main job end to end, offline: what the calls cost, how the answers score, and which are not borne out.
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python examples/demo/run.py
 
 test: lint types layers unit  ## Run every check.
