@@ -53,6 +53,12 @@ class TestTokenize:
         assert keys("日本の首都") == ["日本", "本の", "の首", "首都"]
         assert {"日本", "首都"} <= set(keys("首都は日本"))
 
+    def test_numbers_within_other_scripts(self) -> None:
+        """A number needs no space around it to be one."""
+        numbers = [token.key for token in tokenize("高さは333メートル") if token.kind == "number"]
+
+        assert numbers == ["333"]
+
     def test_inflected_alphabets_share_grams(self) -> None:
         """Two cases of a Russian noun have grams in common."""
         assert set(keys("столица")) & set(keys("столицей"))

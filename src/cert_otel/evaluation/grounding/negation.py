@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
-from cert_otel.evaluation.grounding.words import NEGATIONS
+from cert_otel.evaluation.grounding.tokens import stem
+from cert_otel.evaluation.grounding.words import NEGATIONS, OPPOSITES, split_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,6 +17,11 @@ if TYPE_CHECKING:
 
 _REACH: Final = 3
 """Content words behind a "not" that it denies."""
+_LOOK: Final = 8
+"""Tokens within which they stand."""
+_CLAUSES: Final = frozenset(
+    split_words("when because but which who that although while if since until before after")
+)
 _SHARED_MIN: Final = 0.5
 """Share of a sentence's terms that its nearest one must hold to be compared."""
 
@@ -27,17 +34,24 @@ def find_denied(tokens: Sequence[Token]) -> frozenset[str]:
     denied: set[str] = set()
     for i, token in enumerate(tokens):
         if token.key in NEGATIONS and not _is_idiom(tokens, i):
-            behind = [t.key for t in tokens[i + 1 : i + 8] if t.is_content][:_REACH]
-            denied ^= set(behind)
+            denied ^= set(_find_reached(tokens, i))
     return frozenset(denied)
 
 
-def has_negation(tokens: Sequence[Token]) -> bool:
-    """Whether a sentence denies anything."""
-    return any(t.key in NEGATIONS and not _is_idiom(tokens, i) for i, t in enumerate(tokens))
+def _find_reached(tokens: Sequence[Token], i: int) -> list[str]:
+    """Return the content words behind a negation, up to the next clause."""
+    reached: list[str] = []
+    for before, token in pairwise(tokens[i : i + _LOOK]):
+        if token.key in _CLAUSES or token.start > before.end + 1 or len(reached) == _REACH:
+            break
+        if token.is_content:
+            reached.append(token.key)
+    return reached
 
 
 def _is_idiom(tokens: Sequence[Token], i: int) -> bool:
+    if i == 0 and len(tokens) > 1 and tokens[1].start > tokens[0].end + 1:
+        return True  # "No, it is": the answer to a question
     following = tokens[i + 1].surface.lower() if i + 1 < len(tokens) else ""
     return following in ("only", "just", "merely", "longer") and tokens[i].key in ("not", "no")
 
@@ -64,7 +78,28 @@ def _tokens_of(reading: Reading, sentence: Sentence) -> list[Token]:
 
 
 def _differ(said: Sequence[Token], source: Sequence[Token]) -> bool:
-    if not has_negation(said) and not has_negation(source):
-        return False
-    shared = {token.key for token in said} & {token.key for token in source}
-    return bool((find_denied(said) ^ find_denied(source)) & shared)
+    keys, others = {token.key for token in said}, {token.key for token in source}
+    denied = find_denied(said) ^ find_denied(source)
+    return bool(denied & keys & others) or _are_opposed(keys - others, others - keys, denied)
+
+
+def _are_opposed(keys: set[str], others: set[str], denied: frozenset[str]) -> bool:
+    """Whether one says what the other's word denies, and neither turns it round with a "not"."""
+    return any(
+        not (_OPPOSITES[key] & keys) and (_OPPOSITES[key] & others) - denied
+        for key in keys & _OPPOSITES.keys() - denied
+    )
+
+
+def _list_opposites() -> dict[str, frozenset[str]]:
+    opposites: dict[str, frozenset[str]] = {}
+    for pair in OPPOSITES:
+        one, other = (frozenset(map(stem, words)) for words in pair)
+        for key in one:
+            opposites[key] = opposites.get(key, frozenset()) | other
+        for key in other:
+            opposites[key] = opposites.get(key, frozenset()) | one
+    return opposites
+
+
+_OPPOSITES: Final = _list_opposites()

@@ -25,7 +25,7 @@ _CODE: Final = (
 _TOKEN: Final = re.compile(
     rf"(?P<code>{_CODE})"
     r"|(?P<number>\d+(?:[.,]\d+)*+)"
-    rf"|(?P<word>{_LETTER}+(?:\d\w*|(?:['’]{_LETTER}+)*+))"  # noqa: RUF001 - what is written
+    rf"|(?P<word>[A-Za-z]+\d[A-Za-z\d]*|{_LETTER}+(?:['’]{_LETTER}+)*+)"  # noqa: RUF001 - what is written
 )
 _UNSPACED: Final = re.compile(
     "[\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u2e80-\u9fff\ua000-\ua4cf\uac00-\ud7af"

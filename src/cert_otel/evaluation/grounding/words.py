@@ -69,3 +69,21 @@ IRREGULAR: Final = {
     form: base for base, *forms in map(split_words, _IRREGULAR.split("; ")) for form in forms
 }
 """Past tenses, plurals and comparatives that no rule gives, and the word that they are of."""
+_OPPOSITES: Final = (
+    "rise increase grow climb surge/fall decrease decline drop shrink plunge; higher/lower; win/lose; "
+    "gain/lose; profit/loss; approve accept/reject refuse; allow permit/forbid ban prohibit; "
+    "buy/sell; open/close; begin start/end stop finish; enable/disable; include/exclude; "
+    "succeed success/fail failure; pass/fail; true/false; legal/illegal; possible/impossible; "
+    "likely/unlikely; able/unable; early/late; earlier/later; first/last; north/south; east/west; "
+    "northern/southern; eastern/western; maximum/minimum; strong/weak; support/oppose; join/leave; "
+    "arrive/depart; safe/dangerous unsafe; guilty/innocent; male/female; import/export; "
+    "majority/minority; public/private; good/bad; hot/cold; high/low; large big/small; long/short; "
+    "old/new; rich/poor; easy/difficult; positive/negative; inside/outside; victory/defeat; "
+    "love/hate; remember/forget; strengthen/weaken; expand/contract; hire/dismiss; borrow/lend; "
+    "popular/unpopular; active/inactive; complete/incomplete; agree/disagree; like/dislike"
+)
+OPPOSITES: Final = tuple(
+    (tuple(split_words(one)), tuple(split_words(other)))
+    for one, _, other in (pair.partition("/") for pair in _OPPOSITES.split("; "))
+)
+"""Words of which one denies what the other says."""
