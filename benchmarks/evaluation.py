@@ -60,7 +60,7 @@ SLACK: Final = 0.005
 """On no set below CERT's AUC less this."""
 ROUNDS: Final = 100
 TRACES: Final = 240
-"""Timed, the same number of each set, in an order that mixes them."""
+"""Timed, the same number of each set."""
 BATCH: Final = 64
 COMBINER: Final = CalibratedCombiner()
 
@@ -216,10 +216,7 @@ def load_embedder(*, cache_size: int = 10_000) -> Embedder:
 
 
 def measure_speed(rows: Mapping[str, Sequence[Row]]) -> Table:
-    """Time a trace from texts to confidence, ours and CERT's in turn, on one core.
-
-    Contexts come as the sets have them: SQuAD's repeat, those of the others rarely do.
-    """
+    """Time a trace from texts to confidence, ours and CERT's in turn, on one core."""
     traces = mix(rows)
     samples = [fitting.make_sample(row) for row in traces]
     evaluator = GroundingEvaluator()
@@ -250,10 +247,9 @@ def measure_speed(rows: Mapping[str, Sequence[Row]]) -> Table:
 
 
 def mix(rows: Mapping[str, Sequence[Row]]) -> list[Row]:
-    """Take rows of each set in turn, evenly spaced."""
+    """Take the first rows of each set: a context of SQuAD then comes twice, others seldom do."""
     each = TRACES // len(rows)
-    parts = [one[:: max(1, len(one) // each)][:each] for one in rows.values()]
-    return [row for turn in zip(*parts, strict=False) for row in turn]
+    return [row for one in rows.values() for row in one[:each]]
 
 
 def run_ours(sample: Sample, evaluator: GroundingEvaluator) -> Confidence | None:
@@ -273,10 +269,10 @@ def embed_batched(rows: Sequence[Row], embedder: Embedder) -> None:
 
 
 def time_ms(work: Callable[[], object]) -> float:
-    """Return how long something took."""
-    started = time.perf_counter()
+    """Return the processor time of something, which others on the machine hardly change."""
+    started = time.thread_time()
     work()
-    return (time.perf_counter() - started) * 1000
+    return (time.thread_time() - started) * 1000
 
 
 def summarise(times: Sequence[float]) -> dict[str, float]:

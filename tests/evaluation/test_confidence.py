@@ -199,7 +199,7 @@ class TestPresets:
     def test_a_misspelt_name_gets_a_hint(self) -> None:
         """The error names the one that comes nearest."""
         with pytest.raises(ConfigError, match="did you mean legal"):
-            get_preset("leagal")
+            get_preset("legall")
 
 
 class TestWeights:
