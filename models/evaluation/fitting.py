@@ -44,8 +44,8 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
-SHARES: Final = ("terms", "bigrams", "sentences", "weakest", "question_gap")
-OBJECTIONS: Final = (
+SHARES: tuple[str, ...] = ("terms", "bigrams", "sentences", "weakest", "question_gap")
+OBJECTIONS: tuple[str, ...] = (
     "numbers",
     "dates",
     "names",

@@ -7,7 +7,7 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from term_weights import NOTICE, balance, count_terms, read_prose
+from models.evaluation.term_weights import NOTICE, balance, count_terms, read_prose
 
 from cert_otel.evaluation.grounding.weights import TABLE, decode_table, encode_table
 
