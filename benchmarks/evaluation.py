@@ -4,7 +4,7 @@
 
 One scorer, no neural model. *Left out*: weights and calibration never saw any set of the family;
 *in family*: they saw other documents of it. Beside it CERT's mean of MiniLM's cosine and substring
-grounding (its arguments in the right order), the length of the answer alone, and, with
+grounding (its arguments in the right order), ours with 0 for rows that it skips, the length of the answer alone, and, with
 `--embedder`, our score with that cosine as one more share. Cosines are kept in
 build/evaluation/cosines.json: the first run takes minutes.
 """
@@ -100,6 +100,7 @@ def compare(rows: Mapping[str, Sequence[Row]], *, with_embedder: bool) -> Table:
             "rows": len(one.rows),
             "skipped": sum(score is None for score in left_out[name]),
             "left_out": describe(one, left_out[name]),
+            "skipped_as_0": describe(one, [score or 0.0 for score in left_out[name]]),
             "in_family": describe(one, measuring.take_values(crossed[name])),
             "cert": describe(one, mean_of_cert(one.rows, cosines)),
             "length": describe(one, [1 / (1 + len(row.answer)) for row in one.rows]),
@@ -297,7 +298,7 @@ def format_auc(table: Table) -> list[str]:
     """One line a set, and whether it is where it should be."""
     kinds = [
         kind
-        for kind in ("left_out", "in_family", "cert", "length", "with_embedder")
+        for kind in ("left_out", "skipped_as_0", "in_family", "cert", "length", "with_embedder")
         if kind in next(iter(table.values()))
     ]
     lines = [f"| set | rows | {' | '.join(kinds)} | |", "|---" * (len(kinds) + 3) + "|"]
