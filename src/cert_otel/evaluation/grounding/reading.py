@@ -83,6 +83,15 @@ class Reading:
             places += [index] * (sentence.last - sentence.first)
         return places
 
+    def find_tokens(self, place: int, start: int, end: int) -> tuple[int, int]:
+        """Return the first token, and the one behind the last, of a stretch of a sentence."""
+        sentence = self.sentences[place]
+        first, last = (
+            bisect_left(self.tokens, at, sentence.first, sentence.last, key=_get_start)
+            for at in (start, end)
+        )
+        return first, last
+
     @cached_property
     def bigrams(self) -> frozenset[tuple[str, str]]:
         """Neighbours within a sentence."""
@@ -148,6 +157,10 @@ class Reading:
 def normalize(text: str) -> str:
     """Return a text in small letters, with straight apostrophes and single spaces."""
     return " ".join(text.lower().replace("’", "'").split())  # noqa: RUF001 - what is written
+
+
+def _get_start(token: Token) -> int:
+    return token.start
 
 
 def _shift(found: _Placed, offset: int) -> _Placed:
