@@ -97,12 +97,15 @@ def _denies_more(tokens: Sequence[Token], others: Sequence[Token], shared: set[s
     """Whether one sentence has a negation of a shared word to which the other has no counterpart.
 
     How far a "not" reaches depends on the order of the words; the word that it is nearest to does
-    not, so a counterpart is one of which either reaches the nearest word of the other.
+    not, so a counterpart is one of which either reaches the nearest word of the other. So is the
+    opposite of that word: "rejected" for "did not approve".
     """
     denied, counterparts = find_denied(tokens), _find_negations(others)
+    said = {token.key for token in others}
     return any(
         not shared.isdisjoint(denied.intersection(reached))
         and not any(reached[0] in other or other[0] in reached for other in counterparts)
+        and not (_OPPOSITES.get(reached[0], frozenset()) & said)
         for reached in _find_negations(tokens)
     )
 

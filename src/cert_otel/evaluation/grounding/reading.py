@@ -69,7 +69,11 @@ class Reading:
             return begun + max(0, bisect_right(begins, start) - 1)
 
         quantities = find_quantities(text, tokens)
-        taken = {i for quantity in quantities for i in range(quantity.first, quantity.last)}
+        taken = {
+            i
+            for quantity in quantities
+            for i in range(_bisect_from(starts, quantity.start, 0), quantity.last)
+        }
         names = find_names(text, tokens, begins, taken)
         self.quantities += ((place(found.start), _shift(found, offset)) for found in quantities)
         self.dates += ((place(found.start), found) for found in find_dates(text))
