@@ -152,6 +152,7 @@ class TestProcess:
             ("cyclopts", "version", "cli"),
             ("duckdb", "costs", "analysis"),
             ("numpy", "score", "score"),
+            ("numpy", "validate production.jsonl", "analysis"),
             ("torch", "models", "score"),
             ("huggingface_hub", "models", "score"),
         ],
@@ -164,7 +165,7 @@ class TestProcess:
         journal.write_text("{}\n")
         code = (
             f"import sys; sys.modules[{module!r}] = None\n"
-            f"from cert_otel.cli import main; sys.exit(main([{command!r}]))"
+            f"from cert_otel.cli import main; sys.exit(main({command.split()!r}))"
         )
         done = subprocess.run(
             [sys.executable, "-c", code],
