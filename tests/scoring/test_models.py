@@ -25,7 +25,8 @@ from cert_otel.errors import (
 )
 from cert_otel.scoring import models
 from cert_otel.scoring.engine import Engine
-from cert_otel.scoring.models import find_device, find_dtype, fingerprint, load_model
+from cert_otel.scoring.loading import fingerprint
+from cert_otel.scoring.models import find_device, find_dtype, load_model
 from cert_otel.scoring.networks import prepare
 from cert_otel.scoring.prompts import Sample
 
