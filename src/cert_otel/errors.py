@@ -5,6 +5,8 @@
     ├── InputError         a file cannot be read or holds no records    (.path)
     │   └── RecordError    one line of a file is not a record           (.path, .line)
     ├── MissingExtraError  a command needs an extra that is not installed (.extra)
+    ├── InboxError         the service's inbox cannot take or give    (.path)
+    │   └── InboxFullError it takes no more until some is done    (.retry_after_s)
     ├── BackendError       a scoring backend cannot answer              (.backend)
     └── ModelError         a scoring model cannot be used               (.model)
         ├── ModelNotFoundError      there is no such model, folder or revision
@@ -67,6 +69,24 @@ class MissingExtraError(CertOtelError):
             f"`cert {command}` needs the [{extra}] extra: pip install 'cert-otel[{extra}]'"
         )
         self.extra = extra
+
+
+class InboxError(CertOtelError):
+    """The inbox cannot take or give: its disk is full or broken, or somebody else has it."""
+
+    def __init__(self, path: Path | str, problem: str) -> None:
+        super().__init__(f"{path}: {problem}")
+        self.path = path
+        self.problem = problem
+
+
+class InboxFullError(InboxError):
+    """The inbox holds as much as it may; what was offered was not taken."""
+
+    def __init__(self, path: Path | str, problem: str, *, retry_after_s: float) -> None:
+        super().__init__(path, problem)
+        self.retry_after_s = retry_after_s
+        """When there may be room again."""
 
 
 class BackendError(CertOtelError):
