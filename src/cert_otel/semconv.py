@@ -215,6 +215,86 @@ PROFILES: Final[Mapping[ProfileName, Profile]] = {
 }
 
 
+# -- What the service writes that is no attribute ------------------------------------------------
+class Scope:
+    """Names of instrumentation scopes."""
+
+    SCORER: Final = "cert.scorer"
+    """Of spans and events that the service sends; it takes none of them in."""
+
+
+class PrometheusName(NamedTuple):
+    """A metric of the service's `/metrics`, and what it counts."""
+
+    name: str
+    description: str
+
+
+class Prometheus:
+    """Metrics of the service: CERT's names first, then those for operations."""
+
+    REQUESTS: Final = PrometheusName(
+        "cert_requests_total", "Spans that ended in a record, and requests to the JSON API"
+    )
+    DURATION: Final = PrometheusName(
+        "cert_request_duration_seconds", "Time that an operation of the service takes"
+    )
+    ERRORS: Final = PrometheusName(
+        "cert_request_errors_total", "Spans and requests that ended in an error"
+    )
+    PERPLEXITY: Final = PrometheusName(
+        "cert_hamiltonian_perplexity", "Perplexity of answers under the scoring model"
+    )
+    ENTROPY: Final = PrometheusName(
+        "cert_hamiltonian_entropy", "Mean entropy of answers, nats a token"
+    )
+    QUALITY_CHECKS: Final = PrometheusName(
+        "cert_hamiltonian_quality_checks_total", "Scored answers by whether a gate was not passed"
+    )
+    CACHE_HITS: Final = PrometheusName(
+        "cert_cache_hits_total", "Requests to the JSON API that needed no model"
+    )
+    RECORDS: Final = PrometheusName(
+        "cert_records_total", "Records in the trail, by outcome and why"
+    )
+    PASSED: Final = PrometheusName(
+        "cert_passed_total", "Spans and log events that became no record, and why"
+    )
+    DUPLICATES: Final = PrometheusName(
+        "cert_duplicates_total", "Copies of spans that retries had made"
+    )
+    QUARANTINED: Final = PrometheusName(
+        "cert_quarantined_total", "Payloads that nobody can read, put aside"
+    )
+    BATCH_RECORDS: Final = PrometheusName("cert_batch_records", "Records judged at once")
+    BATCH_TOKENS: Final = PrometheusName(
+        "cert_batch_tokens", "Tokens judged at once, by estimate; they are packed without padding"
+    )
+    BUSY: Final = PrometheusName(
+        "cert_scorer_busy_seconds_total", "Time spent judging: its rate is the busy share"
+    )
+    TRAIL_WRITE: Final = PrometheusName(
+        "cert_trail_write_seconds", "Time until a batch of records is on disk"
+    )
+    DELIVERED: Final = PrometheusName(
+        "cert_outbox_delivered_total", "Records whose results were taken by a backend"
+    )
+    DELIVERY_FAILURES: Final = PrometheusName(
+        "cert_outbox_failures_total", "Attempts that a backend did not take"
+    )
+    OUTBOX_BYTES: Final = PrometheusName(
+        "cert_outbox_waiting_bytes", "What of the trail a backend has not been sent"
+    )
+    BACKLOG_ROWS: Final = PrometheusName("cert_inbox_backlog_payloads", "Payloads not finished")
+    BACKLOG_BYTES: Final = PrometheusName("cert_inbox_backlog_bytes", "Their size")
+    BACKLOG_AGE: Final = PrometheusName(
+        "cert_inbox_backlog_age_seconds", "Age of the oldest payload that is not finished"
+    )
+    COMMIT: Final = PrometheusName(
+        "cert_inbox_commit_seconds", "Time until received payloads are on disk"
+    )
+
+
 # -- Names of others, read and never written ---------------------------------------------------
 class FormerGenAI:
     """What the GenAI conventions and their first instrumentors called things before."""
