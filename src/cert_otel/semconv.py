@@ -84,6 +84,8 @@ ERROR_TYPE: Final = "error.type"
 SERVICE_NAME: Final = "service.name"
 SERVICE_VERSION: Final = "service.version"
 ENDUSER_PSEUDO_ID: Final = "enduser.pseudo.id"
+LOG_RECORD_UID: Final = "log.record.uid"
+"""Equal for copies of one log record."""
 HTTP_STATUS_CODE: Final = "http.response.status_code"
 SCOPE_NAME: Final = "otel.scope.name"
 """Who recorded a span, in formats that have no field for it."""
@@ -136,6 +138,17 @@ TASK_TYPE: Final = "cert.task_type"
 SCORE_STATUS: Final = "cert.score.status"
 SCORE_REASON: Final = "cert.score.reason"
 
+# -- Ours: what a scorer measured on an answer ------------------------------------------------
+TRAJECTORY_PERPLEXITY: Final = "cert.trajectory.perplexity"
+TRAJECTORY_ENTROPY_MEAN: Final = "cert.trajectory.entropy_mean"
+TRAJECTORY_ENTROPY_MAX: Final = "cert.trajectory.entropy_max"
+TRAJECTORY_SURPRISE_RATE: Final = "cert.trajectory.surprise_rate"
+TRAJECTORY_STEPS: Final = "cert.trajectory.steps"
+TRAJECTORY_TOKENS: Final = "cert.trajectory.tokens"  # noqa: S105 - a name, no secret
+TRAJECTORY_FLAGS: Final = "cert.trajectory.flags"
+HAMILTONIAN_ENERGY: Final = "cert.hamiltonian.energy"
+HAMILTONIAN_ENERGY_MAX: Final = "cert.hamiltonian.energy_max"
+
 # -- Metrics -----------------------------------------------------------------------------------
 METRIC_COST: Final = "cert.gen_ai.client.cost"
 METRIC_PERPLEXITY: Final = "cert.gen_ai.client.perplexity"
@@ -143,6 +156,8 @@ METRIC_UNPRICED: Final = "cert.gen_ai.client.unpriced"
 METRIC_INSTRUMENTATION_ERRORS: Final = "cert.instrumentation.errors"
 METRIC_FINALISERS_DROPPED: Final = "cert.instrumentation.finalisers_dropped"
 METRIC_RECORDS_LOST: Final = "cert.journal.records_lost"
+METRIC_SCORED_RECORDS: Final = "cert.scorer.records"
+METRIC_SCORED_PERPLEXITY: Final = "cert.scorer.perplexity"
 TOKEN_TYPE: Final = "gen_ai.token.type"  # noqa: S105 - a name, no secret
 TOKEN_MODALITY: Final = "gen_ai.token.modality"  # noqa: S105 - a name, no secret
 

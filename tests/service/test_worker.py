@@ -504,7 +504,7 @@ class TestKills:
         """A worker that is asked to stop leaves the batch for later, and nobody is guilty of it."""
         service.receive(make_payload([make_call(1)]))
         for _ in range(5):
-            with service.start(is_stopping=lambda: True) as worker:
+            with service.start(may_go_on=lambda: False) as worker:
                 assert worker.work() is True
         assert service.read() == []
 

@@ -1,7 +1,7 @@
 """What judges records, seen from the worker: a batch of cases in, results of each out.
 
 Over `scoring/` (how surprising is the answer?), over `evaluation/` (is it borne out?), both in
-turn, or nothing. Models are loaded by `open_judge`, and only then.
+turn, or nothing. Models are loaded by `open_judges`, and only then.
 """
 
 from __future__ import annotations
@@ -186,36 +186,48 @@ class GuardedJudge:
         )
 
 
-def open_judge(
+class Judges(NamedTuple):
+    """The judges of a worker; either may be missing."""
+
+    scoring: Judge | None = None
+    evaluation: Judge | None = None
+
+    def combine(self) -> Judge:
+        """Return both in turn, as one that never raises; a null judge where there is none."""
+        judges = [judge for judge in self if judge is not None]
+        return GuardedJudge(SequenceJudge(judges)) if judges else NullJudge()
+
+
+def open_judges(
     *,
-    model: str | None = None,
     scores: bool = True,
+    model: str | None = None,
+    device: str = "auto",
     evaluators: Sequence[str] = ("grounding",),
     preset: str = "general",
-    device: str = "auto",
-) -> Judge:
+    threshold: float | None = None,
+) -> Judges:
     """Load what judges.
 
     Args:
-        model: Name or folder of the scoring model; `None` is the best that is here and fits.
         scores: Whether a model scores at all.
+        model: Name or folder of the scoring model; `None` is the best that is here and fits.
+        device: `auto`, `cuda`, `cuda:1`, `cpu`.
         evaluators: Names, as `cert_otel.evaluation.registry` knows them.
         preset: Whose threshold holds.
-        device: `auto`, `cuda`, `cuda:1`, `cpu`.
+        threshold: In place of the preset's.
 
     Raises:
         CertOtelError: A model cannot be had, or an evaluator is unknown.
     """
-    judges: list[Judge] = []
-    if scores:
-        judges.append(_open_scoring(model, device))
+    scoring = _open_scoring(model, device) if scores else None
+    evaluation: Judge | None = None
     if evaluators:
         from cert_otel.evaluation import Evaluator  # noqa: PLC0415 - only who asks pays
 
-        judges.append(EvaluationJudge(Evaluator(preset, evaluators=evaluators)))
-    if not judges:
-        return NullJudge()
-    return GuardedJudge(judges[0] if len(judges) == 1 else SequenceJudge(judges))
+        evaluator = Evaluator(preset, threshold=threshold, evaluators=evaluators)
+        evaluation = EvaluationJudge(evaluator)
+    return Judges(scoring, evaluation)
 
 
 def find_reason(record: Record) -> str | None:

@@ -140,7 +140,8 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class Trail(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where records go."""
 
-    path: Text = "cert-data/trail.jsonl"
+    path: Text = "cert-data/trail"
+    """A directory of segments, read like any journal: `cert read cert-data/trail`."""
     max_mb: Annotated[float, msgspec.Meta(gt=0)] | None = None
     """The file is rotated when it grows beyond this."""
 

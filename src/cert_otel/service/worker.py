@@ -116,7 +116,7 @@ class Worker:
         *,
         metrics: Metrics,
         policy: Policy | None = None,
-        is_stopping: Callable[[], bool] = lambda: False,
+        may_go_on: Callable[[], bool] = lambda: True,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Find out where the last start ended.
@@ -128,7 +128,7 @@ class Worker:
             judge: Judges.
             metrics: Counts.
             policy: What is judged.
-            is_stopping: Asked before each batch; what is not judged then waits for the next start.
+            may_go_on: Asked before each batch; what is not judged by then waits for the next start.
             clock: Seconds since 1970.
         """
         self._source = source
@@ -137,7 +137,7 @@ class Worker:
         self._judge = judge
         self._metrics = metrics
         self._policy = policy or Policy()
-        self._is_stopping = is_stopping
+        self._may_go_on = may_go_on
         self._clock = clock
         self._sources = RecentSources(self._policy.join_window_s)
         self._details = RecentDetails(self._policy.join_window_s)
@@ -294,7 +294,7 @@ class Worker:
     def _make_batches(self, items: Sequence[Item]) -> Iterable[list[Item]]:
         cases = [Case(item.span.record) for item in items]
         for batch in make_batches(cases, self._policy.limits):
-            if self._is_stopping():
+            if not self._may_go_on():
                 raise _StoppedError
             yield [items[index] for index in batch]
 
