@@ -24,6 +24,7 @@ app: Final = cyclopts.App(
 _COMMANDS: Final = {
     "costs": "costs:costs",
     "score": "score:score",
+    "serve": "serve:serve",
     "models": "models:models",
     "read": "read:read",
     "doctor": "doctor:doctor",
