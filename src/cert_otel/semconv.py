@@ -144,7 +144,7 @@ TRAJECTORY_ENTROPY_MEAN: Final = "cert.trajectory.entropy_mean"
 TRAJECTORY_ENTROPY_MAX: Final = "cert.trajectory.entropy_max"
 TRAJECTORY_SURPRISE_RATE: Final = "cert.trajectory.surprise_rate"
 TRAJECTORY_STEPS: Final = "cert.trajectory.steps"
-TRAJECTORY_TOKENS: Final = "cert.trajectory.tokens"  # noqa: S105 - a name, no secret
+TRAJECTORY_TOKENS: Final = "cert.trajectory.tokens"
 TRAJECTORY_FLAGS: Final = "cert.trajectory.flags"
 HAMILTONIAN_ENERGY: Final = "cert.hamiltonian.energy"
 HAMILTONIAN_ENERGY_MAX: Final = "cert.hamiltonian.energy_max"
@@ -299,14 +299,6 @@ class Prometheus:
     )
     OUTBOX_BYTES: Final = PrometheusName(
         "cert_outbox_waiting_bytes", "What of the trail a backend has not been sent"
-    )
-    BACKLOG_ROWS: Final = PrometheusName("cert_inbox_backlog_payloads", "Payloads not finished")
-    BACKLOG_BYTES: Final = PrometheusName("cert_inbox_backlog_bytes", "Their size")
-    BACKLOG_AGE: Final = PrometheusName(
-        "cert_inbox_backlog_age_seconds", "Age of the oldest payload that is not finished"
-    )
-    COMMIT: Final = PrometheusName(
-        "cert_inbox_commit_seconds", "Time until received payloads are on disk"
     )
 
 
@@ -485,3 +477,18 @@ class Vercel:
     TOOL_NAME: Final = "ai.toolCall.name"
     TOOL_ARGUMENTS: Final = "ai.toolCall.args"
     TOOL_RESULT: Final = "ai.toolCall.result"
+
+
+# -- The receiver's metrics --------------------------------------------------------------------
+class ReceiverMetrics:
+    """Prometheus names of what the receiver counts."""
+
+    REQUESTS: Final = "cert_receiver_requests_total"
+    BYTES: Final = "cert_receiver_bytes_total"
+    DURATION: Final = "cert_receiver_request_seconds"
+    BACKLOG_ROWS: Final = "cert_inbox_backlog_payloads"
+    BACKLOG_BYTES: Final = "cert_inbox_backlog_bytes"
+    BACKLOG_AGE: Final = "cert_inbox_backlog_age_seconds"
+    CAP_BYTES: Final = "cert_inbox_accepted_bytes"
+    COMMIT: Final = "cert_inbox_commit_seconds"
+    COMMIT_FAILURES: Final = "cert_inbox_commit_failures_total"

@@ -43,6 +43,11 @@ if TYPE_CHECKING:
 
     from cert_otel.service.outbox.delivery import Sourced
 
+if TYPE_CHECKING:
+    Handler = grpc.GenericRpcHandler[Any, Any]
+else:  # generic in the stubs only
+    Handler = grpc.GenericRpcHandler
+
 METHODS: dict[str, Any] = {
     senders.EVENTS: ExportLogsServiceRequest,
     senders.SPANS: ExportTraceServiceRequest,
@@ -50,7 +55,7 @@ METHODS: dict[str, Any] = {
 }
 
 
-class Backend(grpc.GenericRpcHandler[Any, Any]):
+class Backend(Handler):
     """An OTLP/gRPC backend on loopback that keeps what it takes."""
 
     def __init__(self) -> None:

@@ -29,10 +29,11 @@ from cert_otel.service import failpoints
 from cert_otel.service.inbox import Inbox
 from cert_otel.service.judging import EvaluationJudge, GuardedJudge, NullJudge, SequenceJudge
 from cert_otel.service.metrics import Metrics
+from cert_otel.service.pipeline import KILLER, Worker
+from cert_otel.service.policy import Policy
 from cert_otel.service.seen import Place, Seen
 from cert_otel.service.sink import Sink
 from cert_otel.service.trail import HEAD
-from cert_otel.service.worker import KILLER, Policy, Worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -67,7 +67,7 @@ class Committer:
     def __init__(self, files: Files, progress: Progress, *, cap_bytes: int, parts: int) -> None:
         self._files = files
         self._progress = progress
-        self._limit_bytes = int(cap_bytes * _ACCEPTED_SHARE)
+        self.limit_bytes = int(cap_bytes * _ACCEPTED_SHARE)
         self._connection = self._connect()
         self._offers: queue.SimpleQueue[_Offer | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
@@ -110,11 +110,11 @@ class Committer:
             raise InboxFullError(
                 self._files.directory, "too much waits for its commit", retry_after_s=_RETRY_S[0]
             )
-        over = self._stored_bytes + self._pending_bytes + size - self._limit_bytes
+        over = self._stored_bytes + self._pending_bytes + size - self.limit_bytes
         if over > 0:
             raise InboxFullError(
                 self._files.directory,
-                f"holds {self._stored_bytes:,} bytes, and may take {self._limit_bytes:,}",
+                f"holds {self._stored_bytes:,} bytes, and may take {self.limit_bytes:,}",
                 retry_after_s=self._drain.estimate_s(over),
             )
 

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from cert_otel.service.judging import Case
 
-_CHARACTERS_A_TOKEN: Final = 4
+CHARACTERS_A_TOKEN: Final = 4
 """Of English, roughly: batches need no better estimate."""
 
 
@@ -24,7 +24,7 @@ def estimate_tokens(case: Case) -> int:
     """Estimate how long a text a scoring model reads for a case."""
     record = case.record
     parts = [str(message) for message in record.input_messages or ()] or [record.input_data or ""]
-    return (sum(map(len, parts)) + len(record.output_data or "")) // _CHARACTERS_A_TOKEN
+    return (sum(map(len, parts)) + len(record.output_data or "")) // CHARACTERS_A_TOKEN
 
 
 def make_batches(cases: Sequence[Case], limits: Limits) -> Iterator[list[int]]:

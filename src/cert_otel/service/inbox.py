@@ -189,6 +189,11 @@ class Inbox:
         """Return what was committed since the inbox was opened to append."""
         return Counters(0, 0.0, 0, 0) if self._committer is None else self._committer.counters
 
+    @property
+    def limit_bytes(self) -> int:
+        """What is accepted; 0 when it is open for consumption."""
+        return 0 if self._committer is None else self._committer.limit_bytes
+
     def close(self) -> None:
         """Commit what was appended, and close the files."""
         if self._committer is not None:

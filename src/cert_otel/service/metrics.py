@@ -1,17 +1,15 @@
-"""What the service counts for Prometheus: CERT's names, and those for operations.
+"""What workers and the JSON API count for Prometheus: CERT's names, and those for operations.
 
-The receiver and the workers are processes of their own. With `PROMETHEUS_MULTIPROC_DIR` set
-before prometheus_client is imported, each writes its figures into files there and the receiver
-serves the sum of all (`render`); a worker that was killed takes none with it. docs/metrics.md has every name.
+The supervisor sets `PROMETHEUS_MULTIPROC_DIR`, so that each process leaves its figures in files and
+the receiver serves the sum of all (`receiver/counters.py`); a worker that is killed takes none with
+it. docs/metrics.md has every name.
 """
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from cert_otel import semconv
 from cert_otel.service.batches import estimate_tokens
@@ -19,13 +17,10 @@ from cert_otel.service.batches import estimate_tokens
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from prometheus_client.registry import Collector
-
     from cert_otel.records import Record
     from cert_otel.service.judging import Case
     from cert_otel.service.selection import Selection
 
-MULTIPROCESS: Final = "PROMETHEUS_MULTIPROC_DIR"
 SCORER: Final = "scorer"
 """Value of the label `service` for what the workers do; the receiver has others."""
 _NONE: Final = "none"
@@ -112,23 +107,6 @@ class Metrics:
         self, name: semconv.PrometheusName, buckets: Sequence[float], *labels: str
     ) -> Histogram:
         return Histogram(*_describe(name), labels, buckets=buckets, registry=self.registry)
-
-
-def render(*, registry: CollectorRegistry | None = None, live: Sequence[Collector] = ()) -> bytes:
-    """Return all figures as Prometheus reads them.
-
-    Args:
-        registry: Of this process; not asked when the figures of all processes are in files.
-        live: Collectors that are asked now, for what no counter holds.
-    """
-    together = CollectorRegistry()
-    if os.environ.get(MULTIPROCESS):
-        MultiProcessCollector(together)  # type: ignore[no-untyped-call] # the library's own gap
-    elif registry is not None:
-        together.register(registry)
-    for collector in live:
-        together.register(collector)
-    return generate_latest(together)
 
 
 def _describe(name: semconv.PrometheusName) -> tuple[str, str]:

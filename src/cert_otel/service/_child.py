@@ -1,0 +1,86 @@
+"""A process of the service: `python -m cert_otel.service._child`, its role on stdin.
+
+The settings come that way because they hold tokens, which others would see among arguments. The
+pipe stays open: when it ends, the supervisor is gone, and the process ends as if told to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+import os
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from cert_otel.errors import CertOtelError, ConfigError
+from cert_otel.service import logs
+from cert_otel.service.settings import Settings  # noqa: TC001 - msgspec decodes it
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+EXIT_FAILED: Final = 1
+EXIT_UNUSABLE: Final = 2
+"""The settings cannot be used: to start it again would change nothing."""
+
+_logger = logging.getLogger("cert_otel.service")
+
+
+class Role(msgspec.Struct, frozen=True):
+    """What a process is to do; the first line on its stdin."""
+
+    name: str
+    """`receiver`, or `scorer-0` and so on."""
+    entry: str
+    """`module:function`, called with the settings and, by name, part and parts."""
+    part: int
+    parts: int
+    settings: Settings
+
+
+def main() -> int:
+    """Read the role, and do it."""
+    role = msgspec.json.decode(sys.stdin.buffer.readline(), type=Role)
+    threading.Thread(target=_end_with_supervisor, daemon=True).start()
+    logs.configure(role.settings.logs, role.name)
+    try:
+        _find(role.entry)(role.settings, part=role.part, parts=role.parts)
+    except CertOtelError as error:
+        _logger.critical("%s", error)
+        return EXIT_UNUSABLE if isinstance(error, ConfigError) else EXIT_FAILED
+    return 0
+
+
+def run_receiver(settings: Settings, *, part: int, parts: int) -> None:  # noqa: ARG001 - as scorers
+    """Receive until told to stop."""
+    import uvloop  # noqa: PLC0415 - scorers need neither it nor what follows
+
+    from cert_otel.service.receiver import serve  # noqa: PLC0415
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve(settings, parts=parts))
+
+
+def _find(entry: str) -> Callable[..., Any]:
+    module, _, name = entry.partition(":")
+    function: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    return function
+
+
+def _end_with_supervisor() -> None:
+    sys.stdin.buffer.read()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def list_command() -> Sequence[str]:
+    """Return what starts a process."""
+    return [sys.executable, "-m", "cert_otel.service._child"]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
