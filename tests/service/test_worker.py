@@ -424,7 +424,7 @@ class TestJudges:
         lengths = [900, 10, 800, 20, 700, 30]
         calls = [make_call(n, output_data="x" * length) for n, length in enumerate(lengths)]
         service.receive(make_payload(calls))
-        from cert_otel.service.batches import Limits  # noqa: PLC0415 - a type elsewhere
+        from cert_otel.service.limits import Limits  # noqa: PLC0415 - a type elsewhere
 
         service.work(Noting(), Policy(limits=Limits(records=3)))
 

@@ -73,7 +73,9 @@ def _find(entry: str) -> Callable[..., Any]:
 
 
 def _end_with_supervisor() -> None:
-    sys.stdin.buffer.read()
+    # Not by sys.stdin: at exit the interpreter waits for its lock, which this thread holds.
+    while os.read(0, 4096):
+        pass
     os.kill(os.getpid(), signal.SIGTERM)
 
 

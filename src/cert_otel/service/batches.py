@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from cert_otel.service.judging import Case
+    from cert_otel.service.limits import Limits
 
 CHARACTERS_A_TOKEN: Final = 4
 """Of English, roughly: batches need no better estimate."""
-
-
-class Limits(NamedTuple):
-    """How much is judged before it is written."""
-
-    records: int = 256
-    tokens: int = 131_072
 
 
 def estimate_tokens(case: Case) -> int:

@@ -8,17 +8,23 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from cert_otel.errors import CertOtelError
 from cert_otel.journal import join_evaluations
 from cert_otel.records import EvaluationRecord, Record, find_skip_reason
+from cert_otel.service.limits import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cert_otel.evaluation import Evaluator
     from cert_otel.scoring.answers import AnswerScorer, Scorer
+
+_PASSES: Final = 8
+"""Of the model, in one batch: enough to sort texts by length, little to lose."""
+_CUDA_RECORDS: Final = 1024
+_CPU_RECORDS: Final = 64
 
 _logger = logging.getLogger(__name__)
 
@@ -191,10 +197,12 @@ class Judges(NamedTuple):
 
     scoring: Judge | None = None
     evaluation: Judge | None = None
+    limits: Limits = Limits()
+    """Of a batch, by what they run on."""
 
     def combine(self) -> Judge:
         """Return both in turn, as one that never raises; a null judge where there is none."""
-        judges = [judge for judge in self if judge is not None]
+        judges = [judge for judge in (self.scoring, self.evaluation) if judge is not None]
         return GuardedJudge(SequenceJudge(judges)) if judges else NullJudge()
 
 
@@ -220,14 +228,14 @@ def open_judges(
     Raises:
         CertOtelError: A model cannot be had, or an evaluator is unknown.
     """
-    scoring = _open_scoring(model, device) if scores else None
+    scoring, limits = _open_scoring(model, device) if scores else (None, Limits())
     evaluation: Judge | None = None
     if evaluators:
         from cert_otel.evaluation import Evaluator  # noqa: PLC0415 - only who asks pays
 
         evaluator = Evaluator(preset, threshold=threshold, evaluators=evaluators)
         evaluation = EvaluationJudge(evaluator)
-    return Judges(scoring, evaluation)
+    return Judges(scoring, evaluation, limits)
 
 
 def find_reason(record: Record) -> str | None:
@@ -242,7 +250,7 @@ def find_reason(record: Record) -> str | None:
     return find_skip_reason(record)
 
 
-def _open_scoring(model: str | None, device: str) -> Judge:
+def _open_scoring(model: str | None, device: str) -> tuple[Judge, Limits]:
     from cert_otel.scoring import defaults  # noqa: PLC0415 - torch takes seconds
     from cert_otel.scoring.answers import AnswerScorer, Scorer  # noqa: PLC0415 - likewise
     from cert_otel.scoring.embedding import SentenceEmbedder  # noqa: PLC0415 - likewise
@@ -255,7 +263,12 @@ def _open_scoring(model: str | None, device: str) -> Judge:
     except CertOtelError as problem:
         _logger.warning("no energies: %s", problem)
     identity = Scorer(loaded.name, loaded.revision)
-    return ScoringJudge(AnswerScorer(Engine(loaded), embedder), identity)
+    scorer = Engine(loaded)
+    limits = Limits(
+        records=_CUDA_RECORDS if loaded.device.type == "cuda" else _CPU_RECORDS,
+        tokens=_PASSES * scorer.budget,
+    )
+    return ScoringJudge(AnswerScorer(scorer, embedder), identity), limits
 
 
 def _join(record: Record, results: Sequence[EvaluationRecord]) -> Record:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from cert_otel.service.batches import Limits, estimate_tokens
+from cert_otel.service.batches import estimate_tokens
 from cert_otel.service.judging import Case, find_reason
+from cert_otel.service.limits import Limits
 from cert_otel.service.recent import WINDOW_S
 from cert_otel.service.sampling import is_sampled
 

@@ -13,7 +13,7 @@ import threading
 from typing import TYPE_CHECKING, Final
 
 from cert_otel.service import places
-from cert_otel.service.batches import CHARACTERS_A_TOKEN, Limits
+from cert_otel.service.batches import CHARACTERS_A_TOKEN
 from cert_otel.service.direct import DirectServer
 from cert_otel.service.inbox import Inbox
 from cert_otel.service.judging import Judges, open_judges
@@ -29,6 +29,7 @@ from cert_otel.service.sink import SEGMENT_BYTES, Sink
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from cert_otel.service.limits import Limits
     from cert_otel.service.settings import Settings
 
 IDLE_S: Final = 0.05
@@ -88,7 +89,7 @@ def run(settings: Settings, *, part: int = 0, parts: int = 1) -> None:
             seen,
             judges.combine(),
             metrics=metrics,
-            policy=make_policy(settings),
+            policy=make_policy(settings, judges.limits),
             may_go_on=may_go_on,
         )
         while not stopping.is_set():
@@ -100,11 +101,10 @@ def _get_segment_bytes(settings: Settings) -> int:
     return SEGMENT_BYTES if max_mb is None else int(max_mb * _MEGABYTE)
 
 
-def make_policy(settings: Settings) -> Policy:
-    """Return what the settings say about what is judged."""
+def make_policy(settings: Settings, limits: Limits) -> Policy:
+    """Return what the settings say about what is judged, in batches of at most these limits."""
     scorer = settings.scorer
     sheds = settings.inbox.shed == "oldest"
-    limits = Limits()
     if scorer.batch_tokens is not None:
         limits = limits._replace(tokens=scorer.batch_tokens)
     return Policy(
