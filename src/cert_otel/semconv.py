@@ -136,6 +136,32 @@ TASK_TYPE: Final = "cert.task_type"
 SCORE_STATUS: Final = "cert.score.status"
 SCORE_REASON: Final = "cert.score.reason"
 
+# -- Ours: scores on the span, set by the collector's certscore ---------------------------------
+TRAJECTORY_PERPLEXITY: Final = "cert.trajectory.perplexity"
+"""The scorer's; `PERPLEXITY` is from the provider's logprobs."""
+TRAJECTORY_ENTROPY_MEAN: Final = "cert.trajectory.entropy_mean"
+TRAJECTORY_ENTROPY_MAX: Final = "cert.trajectory.entropy_max"
+TRAJECTORY_SURPRISE_RATE: Final = "cert.trajectory.surprise_rate"
+TRAJECTORY_ENERGY_MAX: Final = "cert.trajectory.energy_max"
+TRAJECTORY_STEPS: Final = "cert.trajectory.steps"
+TRAJECTORY_TOKENS: Final = "cert.trajectory.tokens"
+TRAJECTORY_FLAGS: Final = "cert.trajectory.flags"
+HAMILTONIAN_ENERGY: Final = "cert.hamiltonian.energy"
+"""Mean over the reasoning steps; so are the next two."""
+HAMILTONIAN_KINETIC: Final = "cert.hamiltonian.kinetic"
+HAMILTONIAN_POTENTIAL: Final = "cert.hamiltonian.potential"
+
+
+def name_evaluation_score(evaluation: str) -> str:
+    """Return the attribute that holds an evaluation's score on the span, in [0, 1]."""
+    return f"cert.evaluation.{evaluation}.score"
+
+
+def name_evaluation_label(evaluation: str) -> str:
+    """Return the attribute that holds an evaluation's label on the span."""
+    return f"cert.evaluation.{evaluation}.label"
+
+
 # -- Metrics -----------------------------------------------------------------------------------
 METRIC_COST: Final = "cert.gen_ai.client.cost"
 METRIC_PERPLEXITY: Final = "cert.gen_ai.client.perplexity"
@@ -164,6 +190,14 @@ METRIC_USAGE_REASONING_TOKENS: Final = "gen_ai.client.inference.usage.reasoning.
 
 # -- Events ------------------------------------------------------------------------------------
 EVENT_OPERATION_DETAILS: Final = "gen_ai.client.inference.operation.details"
+EVENT_EVALUATION_RESULT: Final = "gen_ai.evaluation.result"
+EVALUATION_NAME: Final = "gen_ai.evaluation.name"
+EVALUATION_SCORE_VALUE: Final = "gen_ai.evaluation.score.value"
+EVALUATION_SCORE_LABEL: Final = "gen_ai.evaluation.score.label"
+EVALUATION_EXPLANATION: Final = "gen_ai.evaluation.explanation"
+SCORER_MODEL: Final = "cert.scorer.model"
+"""Who made a result: a model, or evaluators by name."""
+SCORER_REVISION: Final = "cert.scorer.revision"
 
 # -- Operation names ---------------------------------------------------------------------------
 OPERATION_CHAT: Final = "chat"
