@@ -138,16 +138,31 @@ TASK_TYPE: Final = "cert.task_type"
 SCORE_STATUS: Final = "cert.score.status"
 SCORE_REASON: Final = "cert.score.reason"
 
-# -- Ours: what a scorer measured on an answer ------------------------------------------------
+# -- Ours: scores on the span, set by the collector's certscore ---------------------------------
 TRAJECTORY_PERPLEXITY: Final = "cert.trajectory.perplexity"
+"""The scorer's; `PERPLEXITY` is from the provider's logprobs."""
 TRAJECTORY_ENTROPY_MEAN: Final = "cert.trajectory.entropy_mean"
 TRAJECTORY_ENTROPY_MAX: Final = "cert.trajectory.entropy_max"
 TRAJECTORY_SURPRISE_RATE: Final = "cert.trajectory.surprise_rate"
+TRAJECTORY_ENERGY_MAX: Final = "cert.trajectory.energy_max"
 TRAJECTORY_STEPS: Final = "cert.trajectory.steps"
 TRAJECTORY_TOKENS: Final = "cert.trajectory.tokens"
 TRAJECTORY_FLAGS: Final = "cert.trajectory.flags"
 HAMILTONIAN_ENERGY: Final = "cert.hamiltonian.energy"
-HAMILTONIAN_ENERGY_MAX: Final = "cert.hamiltonian.energy_max"
+"""Mean over the reasoning steps; so are the next two."""
+HAMILTONIAN_KINETIC: Final = "cert.hamiltonian.kinetic"
+HAMILTONIAN_POTENTIAL: Final = "cert.hamiltonian.potential"
+
+
+def name_evaluation_score(evaluation: str) -> str:
+    """Return the attribute that holds an evaluation's score on the span, in [0, 1]."""
+    return f"cert.evaluation.{evaluation}.score"
+
+
+def name_evaluation_label(evaluation: str) -> str:
+    """Return the attribute that holds an evaluation's label on the span."""
+    return f"cert.evaluation.{evaluation}.label"
+
 
 # -- Metrics -----------------------------------------------------------------------------------
 METRIC_COST: Final = "cert.gen_ai.client.cost"

@@ -36,7 +36,14 @@ _KEY_BYTES: Final = 12
 """Of 2^96 values: two of a billion spans agree by chance once in 10^11 tries."""
 _HASHED: Final = msgspec.json.Encoder(order="deterministic")
 _UNHASHED: Final = {"score_status": None, "score_reason": None}
-_SCORE_ATTRIBUTES: Final = ("cert.score.", "cert.scorer.", "cert.hamiltonian.", "cert.trajectory.")
+_SCORE_ATTRIBUTES: Final = (
+    "cert.score.",
+    "cert.scorer.",
+    "cert.hamiltonian.",
+    "cert.trajectory.",
+    "cert.evaluation.",
+)
+"""What the collector's `certscore` sets on a span that it passes on."""
 
 
 class Selected(NamedTuple):

@@ -28,7 +28,7 @@ _FIGURES: Final = (
     (semconv.TRAJECTORY_ENTROPY_MAX, "entropy_max"),
     (semconv.TRAJECTORY_SURPRISE_RATE, "surprise_rate"),
     (semconv.HAMILTONIAN_ENERGY, "energy_mean"),
-    (semconv.HAMILTONIAN_ENERGY_MAX, "energy_max"),
+    (semconv.TRAJECTORY_ENERGY_MAX, "energy_max"),
     (semconv.TRAJECTORY_STEPS, "steps"),
     (semconv.TRAJECTORY_TOKENS, "tokens"),
 )

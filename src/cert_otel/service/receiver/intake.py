@@ -29,6 +29,8 @@ class Answer(NamedTuple):
     message: str = ""
     retry_after_s: float | None = None
     """`None`: for the sender to decide, or never."""
+    row: int | None = None
+    """Its id in the inbox, when it was accepted."""
 
 
 class Intake:
@@ -89,12 +91,12 @@ class Intake:
             received_ns=self._clock_ns(),
         )
         try:
-            await asyncio.wrap_future(self._inbox.append(payload))
+            row = await asyncio.wrap_future(self._inbox.append(payload))
         except InboxFullError as error:
             return Answer("full", f"the inbox {error.problem}", error.retry_after_s)
         except InboxError as error:
             return Answer("unavailable", f"the inbox {error.problem}", _RETRY_SOON_S)
-        return Answer("accepted")
+        return Answer("accepted", row=row)
 
 
 def explain_size(max_bytes: int) -> Answer:

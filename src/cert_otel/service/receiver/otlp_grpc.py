@@ -122,7 +122,7 @@ class OtlpService(Handler):
             tenant = _find_metadata(context.invocation_metadata(), TENANT)
             answer = await self._intake.take("grpc", kind, "protobuf", request, tenant)
             if answer.outcome not in _DONE:
-                await _abort(context, answer)
+                await abort(context, answer)
             return b""  # an empty response says that all was taken
 
         return export
@@ -130,7 +130,7 @@ class OtlpService(Handler):
     async def _refuse_metrics(self, _: bytes, context: Context) -> bytes:
         answer = Answer("unsupported", "metrics are not scored; send them to another backend")
         self._intake.note("grpc", answer)
-        return await _abort(context, answer)
+        return await abort(context, answer)
 
 
 class _Authorization(Interceptor):
@@ -159,10 +159,11 @@ class _Authorization(Interceptor):
     async def _refuse(self, _: bytes, context: Context) -> bytes:
         answer = Answer("unauthenticated", "send the header authorization: Bearer TOKEN")
         self._intake.note("grpc", answer)
-        return await _abort(context, answer)
+        return await abort(context, answer)
 
 
-async def _abort(context: Context, answer: Answer) -> NoReturn:
+async def abort(context: Any, answer: Answer) -> NoReturn:
+    """End a call with an answer that is no success."""
     code = _CODES[answer.outcome]
     details: tuple[tuple[str, bytes], ...] = ()
     if answer.retry_after_s is not None:
