@@ -169,6 +169,7 @@ async def abort(context: Any, answer: Answer) -> NoReturn:
     if answer.retry_after_s is not None:
         details = ((_STATUS_DETAILS, encode_status(answer, code.value[0])),)
     await context.abort(code, answer.message, details)
+    raise AssertionError("abort raises")
 
 
 def encode_status(answer: Answer, code: int) -> bytes:
