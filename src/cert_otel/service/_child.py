@@ -1,4 +1,4 @@
-"""A process of the service: `python -m cert_otel.service._child`, its role on stdin.
+"""A process of the service: `python -m cert_otel.service._child NAME`, its role on stdin.
 
 The settings come that way because they hold tokens, which others would see among arguments. The
 pipe stays open: when it ends, the supervisor is gone, and the process ends as if told to.
@@ -77,9 +77,9 @@ def _end_with_supervisor() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def list_command() -> Sequence[str]:
-    """Return what starts a process."""
-    return [sys.executable, "-m", "cert_otel.service._child"]
+def list_command(name: str) -> Sequence[str]:
+    """Return what starts a process; the name is for whoever looks at a list of processes."""
+    return [sys.executable, "-m", "cert_otel.service._child", name]
 
 
 if __name__ == "__main__":
