@@ -45,7 +45,9 @@ class Role(msgspec.Struct, frozen=True):
 
 def main() -> int:
     """Read the role, and do it."""
-    role = msgspec.json.decode(sys.stdin.buffer.readline(), type=Role)
+    # Unbuffered: at the end the interpreter waits for whoever reads a buffer, and that is for ever.
+    with open(0, "rb", buffering=0, closefd=False) as stdin:  # noqa: PTH123 - a descriptor
+        role = msgspec.json.decode(stdin.readline(), type=Role)
     threading.Thread(target=_end_with_supervisor, daemon=True).start()
     logs.configure(role.settings.logs, role.name)
     try:
@@ -73,7 +75,8 @@ def _find(entry: str) -> Callable[..., Any]:
 
 
 def _end_with_supervisor() -> None:
-    sys.stdin.buffer.read()
+    while os.read(0, 1):
+        pass
     os.kill(os.getpid(), signal.SIGTERM)
 
 
