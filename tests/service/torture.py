@@ -84,7 +84,7 @@ class Process:
     def start(self) -> None:
         """Start it."""
         self.process = subprocess.Popen(
-            list_command(),
+            list_command(self._role.name),
             stdin=subprocess.PIPE,
             env=os.environ | {"PYTHONPATH": str(ROOT / "src"), "OTEL_SDK_DISABLED": "true"},
         )

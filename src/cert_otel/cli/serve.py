@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import sys
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
+
+from cyclopts import Parameter
 
 from cert_otel.service import logs
 from cert_otel.service.overview import check_surroundings, describe
@@ -17,7 +19,9 @@ DEFAULT: Final = Path("cert.yaml")
 _logger = logging.getLogger("cert_otel.service")
 
 
-def serve(*, config: Path | None = None, check: bool = False) -> int:
+def serve(
+    *, config: Path | None = None, check: Annotated[bool, Parameter(negative="")] = False
+) -> int:
     """Receive OTLP, score and evaluate model calls, write the trail, send scores back.
 
     What is acknowledged is on disk. Runs until SIGTERM or Ctrl-C, and stops within 30 seconds.

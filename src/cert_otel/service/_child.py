@@ -1,4 +1,4 @@
-"""A process of the service: `python -m cert_otel.service._child`, its role on stdin.
+"""A process of the service: `python -m cert_otel.service._child NAME`, its role on stdin.
 
 The settings come that way because they hold tokens, which others would see among arguments. The
 pipe stays open: when it ends, the supervisor is gone, and the process ends as if told to.
@@ -45,7 +45,9 @@ class Role(msgspec.Struct, frozen=True):
 
 def main() -> int:
     """Read the role, and do it."""
-    role = msgspec.json.decode(sys.stdin.buffer.readline(), type=Role)
+    # Unbuffered: at the end the interpreter waits for whoever reads a buffer, and that is for ever.
+    with open(0, "rb", buffering=0, closefd=False) as stdin:
+        role = msgspec.json.decode(stdin.readline(), type=Role)
     threading.Thread(target=_end_with_supervisor, daemon=True).start()
     logs.configure(role.settings.logs, role.name)
     try:
@@ -60,10 +62,11 @@ def run_receiver(settings: Settings, *, part: int, parts: int) -> None:  # noqa:
     """Receive until told to stop."""
     import uvloop  # noqa: PLC0415 - scorers need neither it nor what follows
 
+    from cert_otel.service.endpoints import Endpoints  # noqa: PLC0415
     from cert_otel.service.receiver import serve  # noqa: PLC0415
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(settings, parts=parts))
+        runner.run(serve(settings, parts=parts, extension=Endpoints(settings, parts=parts)))
 
 
 def _find(entry: str) -> Callable[..., Any]:
@@ -73,15 +76,14 @@ def _find(entry: str) -> Callable[..., Any]:
 
 
 def _end_with_supervisor() -> None:
-    # Not by sys.stdin: at exit the interpreter waits for its lock, which this thread holds.
-    while os.read(0, 4096):
+    while os.read(0, 1):
         pass
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def list_command() -> Sequence[str]:
-    """Return what starts a process."""
-    return [sys.executable, "-m", "cert_otel.service._child"]
+def list_command(name: str) -> Sequence[str]:
+    """Return what starts a process; the name is for whoever looks at a list of processes."""
+    return [sys.executable, "-m", "cert_otel.service._child", name]
 
 
 if __name__ == "__main__":

@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("cert_otel.service")
 
-_GROUP_BYTES: Final = 32 * 2**20
+_GROUP_BYTES: Final = 8 * 2**20
 """A transaction takes no more than this, so that the first of a burst does not wait for all."""
 _PENDING_BYTES: Final = 96 * 2**20
 """What may wait for its commit, in memory."""
 _ACCEPTED_SHARE: Final = 0.8
 """Of the cap: the rest is for the WAL, for pages half empty and for what is under way."""
-_WAL_CHECKPOINT_BYTES: Final = 32 * 2**20
+_WAL_CHECKPOINT_BYTES: Final = 8 * 2**20
 _WAL_KEPT_BYTES: Final = 64 * 2**20
 """The WAL file is cut to this when it starts anew."""
 _DELETED_AT_ONCE: Final = 256

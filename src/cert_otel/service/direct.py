@@ -56,6 +56,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 class UnansweredError(CertOtelError):
     """No worker answered: none is there, or it has no time."""
 
+    severity = "critical"
+
 
 _QUESTION: Final = msgspec.json.Decoder(Question)
 _ANSWER: Final = msgspec.json.Decoder(Answer)

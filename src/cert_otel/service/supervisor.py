@@ -146,7 +146,7 @@ class _Child:
 
     def _start(self) -> None:
         self._process = subprocess.Popen(  # noqa: S603 - our own program
-            list_command(), stdin=subprocess.PIPE, env=self.environ
+            list_command(self._role.name), stdin=subprocess.PIPE, env=self.environ
         )
         self._started_s = time.monotonic()
         if self._process.stdin is not None:

@@ -29,6 +29,8 @@ _REJECTED_HTTP: Final = frozenset({400, 413, 422})
 class UnavailableError(CertOtelError):
     """The backend did not take it and may later: nothing moves until it does."""
 
+    severity = "medium"
+
     def __init__(self, destination: str, problem: str) -> None:
         super().__init__(f"{destination}: {problem}")
         self.problem = problem

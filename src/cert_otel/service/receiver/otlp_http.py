@@ -7,6 +7,7 @@ that could still succeed is never answered otherwise, and nothing is ever answer
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import zlib
 from typing import TYPE_CHECKING, Any, Final
@@ -49,13 +50,16 @@ _GZIP: Final = 31
 """zlib's `wbits` for a gzip header and trailer."""
 _INLINE_BYTES: Final = 2**18
 """What is larger is unpacked in a thread, so that others are not kept waiting."""
+_DISCARD_S: Final = 5.0
 _HELD_MESSAGES: Final = 4
 """As many of the largest messages may be half received at once."""
 
 
 class _Refused(Exception):  # noqa: N818 - an answer rather than an error
-    def __init__(self, status: int, answer: Answer) -> None:
+    def __init__(self, status: int, answer: Answer, *, unread: bool = True) -> None:
         super().__init__(answer.message)
+        self.unread = unread
+        """Whether some of the body is still to come."""
         self.status = status
         self.answer = answer
 
@@ -95,6 +99,8 @@ class OtlpHttp:
             body = await self._read(headers, receive)
         except _Refused as refused:
             self._intake.note("http", refused.answer)
+            if refused.unread:
+                await self._discard(receive)
             await _answer(send, encoding, refused.status, refused.answer, close=True)
             return
         answer = await self._intake.take("http", kind, encoding, body, headers.get(TENANT))
@@ -131,7 +137,7 @@ class OtlpHttp:
             body = b"".join(chunks)
         except TimeoutError:
             text = f"the request did not arrive within {self._timeout_s:g} s"
-            raise _Refused(503, Answer("incomplete", text, 1.0)) from None
+            raise _Refused(503, Answer("incomplete", text, 1.0), unread=False) from None
         finally:
             self._held_bytes -= sum(map(len, chunks))
         if headers.get("content-encoding") != "gzip":
@@ -146,7 +152,8 @@ class OtlpHttp:
         while more:
             message = await receive()
             if message["type"] == "http.disconnect":
-                raise _Refused(503, Answer("incomplete", "the sender went away", 1.0))
+                gone = Answer("incomplete", "the sender went away", 1.0)
+                raise _Refused(503, gone, unread=False)
             chunk = message.get("body", b"")
             size += len(chunk)
             if size > self._intake.max_bytes:
@@ -156,6 +163,20 @@ class OtlpHttp:
             self._held_bytes += len(chunk)
             chunks.append(chunk)
             more = message.get("more_body", False)
+
+    async def _discard(self, receive: Receive) -> None:
+        """Read on to the end of the body, within reason.
+
+        A sender that is cut off while it sends never sees the answer, and sends again for ever.
+        """
+        left = 2 * self._intake.max_bytes
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_DISCARD_S):
+                while left > 0:
+                    message = await receive()
+                    if not message.get("more_body", False):
+                        return
+                    left -= len(message.get("body", b""))
 
     def _unpack(self, body: bytes) -> bytes:
         """Unpack gzip, never beyond the limit; what is no gzip is taken as it is.
@@ -167,7 +188,7 @@ class OtlpHttp:
         except zlib.error:
             return body
         except OverflowError:
-            raise _Refused(413, explain_size(self._intake.max_bytes)) from None
+            raise _Refused(413, explain_size(self._intake.max_bytes), unread=False) from None
 
 
 def gunzip(data: bytes, max_bytes: int) -> bytes:

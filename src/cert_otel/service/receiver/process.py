@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from cert_otel.errors import ConfigError
 from cert_otel.service.inbox import Inbox
@@ -24,6 +24,7 @@ from cert_otel.service.security import (
 from cert_otel.service.settings import MEBIBYTE
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Sequence
 
     import grpc.aio
@@ -38,6 +39,16 @@ _GRACE_S: Final = 10.0
 _LOOK_S: Final = 2.0
 
 
+class Extension(Protocol):
+    """What the receiver's process offers beside OTLP, behind the same tokens."""
+
+    def make_handlers(self, intake: Intake, inbox: Inbox) -> Sequence[Handler]:
+        """Return services for the gRPC port."""
+
+    def make_servers(self, tokens: Tokens, context: ssl.SSLContext | None) -> Sequence[HttpServer]:
+        """Return servers that begin and end with the receiver."""
+
+
 class Receiver:
     """Takes OTLP from `start` to `stop`; what was acknowledged in between is on disk."""
 
@@ -46,14 +57,14 @@ class Receiver:
         settings: Settings,
         *,
         parts: int = 1,
-        handlers: Sequence[Handler] = (),
+        extension: Extension | None = None,
     ) -> None:
         """Open the inbox and bind the ports.
 
         Args:
             settings: All of them.
             parts: How many scorer processes share the inbox.
-            handlers: Further gRPC services on the same port, behind the same tokens.
+            extension: What else is offered beside OTLP.
 
         Raises:
             ConfigError: When a port, a certificate or a file of tokens cannot be used.
@@ -72,6 +83,9 @@ class Receiver:
         self.intake = Intake(
             self.inbox, self.counters, max_bytes=receiver.max_message_mib * MEBIBYTE
         )
+        handlers: Sequence[Handler] = ()
+        if extension is not None:
+            handlers = extension.make_handlers(self.intake, self.inbox)
         self._grpc = otlp_grpc.make_server(self.intake, tokens, handlers)
         self._health = otlp_grpc.add_health(self._grpc)
         self.grpc_port = _add_port(self._grpc, settings)
@@ -89,6 +103,8 @@ class Receiver:
             listener = bind(settings.metrics.endpoint, setting="metrics.endpoint")
             self._servers.append(HttpServer(application, listener=listener))
         self.metrics_port = self._servers[-1].port
+        if extension is not None:
+            self._servers += extension.make_servers(tokens, context)
         self._watch: asyncio.Task[None] | None = None
 
     async def start(self) -> Self:
@@ -113,13 +129,13 @@ class Receiver:
         await asyncio.to_thread(self.inbox.close)
 
 
-async def serve(settings: Settings, *, parts: int = 1, handlers: Sequence[Handler] = ()) -> None:
+async def serve(settings: Settings, *, parts: int = 1, extension: Extension | None = None) -> None:
     """Run the receiver until SIGTERM or SIGINT."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    receiver = await Receiver(settings, parts=parts, handlers=handlers).start()
+    receiver = await Receiver(settings, parts=parts, extension=extension).start()
     _logger.info("OTLP/gRPC on %s", settings.receiver.grpc.endpoint)
     _logger.info("OTLP/HTTP on %s", settings.receiver.http.endpoint)
     await stopping.wait()
