@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from cert_otel.evaluation import Evaluator
     from cert_otel.scoring.answers import AnswerScorer, Scorer
+    from cert_otel.service.settings import Settings
 
 _PASSES: Final = 8
 """Of the model, in one batch: enough to sort texts by length, little to lose."""
@@ -236,6 +237,23 @@ def open_judges(
         evaluator = Evaluator(preset, threshold=threshold, evaluators=evaluators)
         evaluation = EvaluationJudge(evaluator)
     return Judges(scoring, evaluation, limits)
+
+
+def open_judges_of(settings: Settings) -> Judges:
+    """Load what judges by these settings; nothing where scoring is off.
+
+    Raises:
+        CertOtelError: As above.
+    """
+    if not settings.scorer.enabled:
+        return Judges()
+    return open_judges(
+        model=settings.scorer.model,
+        device=settings.scorer.device,
+        evaluators=settings.evaluation.evaluators,
+        preset=settings.evaluation.preset,
+        threshold=settings.evaluation.threshold,
+    )
 
 
 def find_reason(record: Record) -> str | None:

@@ -16,7 +16,7 @@ from cert_otel.service import places
 from cert_otel.service.batches import CHARACTERS_A_TOKEN
 from cert_otel.service.direct import DirectServer
 from cert_otel.service.inbox import Inbox
-from cert_otel.service.judging import Judges, open_judges
+from cert_otel.service.judging import open_judges_of
 from cert_otel.service.metrics import Metrics
 from cert_otel.service.outbox.cursor import Cursor
 from cert_otel.service.outbox.delivery import Delivery, make_destinations
@@ -75,7 +75,7 @@ def run(settings: Settings, *, part: int = 0, parts: int = 1) -> None:
         for delivery in _open_deliveries(settings, sink.directory, seen, metrics):
             delivery.start()
             stack.callback(delivery.stop)
-        judges = _open_judges(settings)
+        judges = open_judges_of(settings)
         server.start(judges)
         _logger.info("judging by %s", judges.combine().name or "nobody")
 
@@ -125,18 +125,6 @@ def _work_once(worker: Worker, stopping: threading.Event, server: DirectServer) 
     except OSError as problem:
         _logger.critical("the trail cannot be written, scoring waits: %s", problem)
         stopping.wait(DISK_PAUSE_S)
-
-
-def _open_judges(settings: Settings) -> Judges:
-    if not settings.scorer.enabled:
-        return Judges()
-    return open_judges(
-        model=settings.scorer.model,
-        device=settings.scorer.device,
-        evaluators=settings.evaluation.evaluators,
-        preset=settings.evaluation.preset,
-        threshold=settings.evaluation.threshold,
-    )
 
 
 def _open_deliveries(
