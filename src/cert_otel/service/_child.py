@@ -46,7 +46,7 @@ class Role(msgspec.Struct, frozen=True):
 def main() -> int:
     """Read the role, and do it."""
     # Unbuffered: at the end the interpreter waits for whoever reads a buffer, and that is for ever.
-    with open(0, "rb", buffering=0, closefd=False) as stdin:  # noqa: PTH123 - a descriptor
+    with open(0, "rb", buffering=0, closefd=False) as stdin:
         role = msgspec.json.decode(stdin.readline(), type=Role)
     threading.Thread(target=_end_with_supervisor, daemon=True).start()
     logs.configure(role.settings.logs, role.name)
