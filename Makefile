@@ -17,7 +17,7 @@ $(STAMP): pyproject.toml
 	  { echo "cert-otel needs Python 3.11 or newer; this is $$($(PYTHON) --version). Try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --editable ".[analysis,score]" --group dev
+	$(BIN)/python -m pip install --quiet --editable ".[analysis,score,service]" --group dev
 	@touch $@
 
 demo: $(STAMP)  ## Run the main job end to end, offline: what the calls cost, and how the answers score.
@@ -49,6 +49,7 @@ bench: $(STAMP)  ## Print every figure that docs/performance.md claims (about 20
 	$(BIN)/python benchmarks/costs.py
 	$(BIN)/python benchmarks/wire.py
 	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/service.py --seconds 20
 	$(BIN)/python benchmarks/scoring.py --texts 16 --max-tokens 512 --threads 1
 
 PROSE ?= build/prose.jsonl.gz

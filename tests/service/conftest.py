@@ -195,14 +195,36 @@ class Service:
             f"inbox: {{path: {self.inbox}}}\n{text}",
             encoding="utf-8",
         )
+        self._scorer = scorer
         self._log = (directory / "log").open("ab+")
-        places = (ROOT / "benchmarks", ROOT / "tests" / "service")
         self.process = subprocess.Popen(
-            [sys.executable, "-c", _RUN, str(self.config), scorer],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, places))},
-            stdout=self._log,
-            stderr=self._log,
+            self._get_command(), env=self._get_environ(), stdout=self._log, stderr=self._log
         )
+
+    def _get_command(self) -> list[str]:
+        return [sys.executable, "-c", _RUN, str(self.config), self._scorer]
+
+    def _get_environ(self) -> dict[str, str]:
+        places = (ROOT / "benchmarks", ROOT / "tests" / "service")
+        return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, places))}
+
+    def run_again(self) -> subprocess.CompletedProcess[str]:
+        """Run it to its end."""
+        return subprocess.run(
+            self._get_command(),
+            env=self._get_environ(),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def scrape(self) -> str:
+        """Return what `/metrics` says."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.metrics_port, timeout=10)
+        with closing(connection):
+            connection.request("GET", "/metrics")
+            return connection.getresponse().read().decode()
 
     def wait_until_ready(self) -> None:
         """Return when requests are taken."""
@@ -228,17 +250,18 @@ class Service:
 
     def read_log(self) -> str:
         """Return what all its processes said."""
-        self._log.flush()
         return Path(self._log.name).read_text(encoding="utf-8")
 
     def stop(self) -> int:
         """End it as an orchestrator does, and return its exit code."""
         self.process.terminate()
-        try:
-            return self.process.wait(timeout=30)
-        finally:
-            self.process.kill()
-            self._log.close()
+        return self.process.wait(timeout=30)
+
+    def close(self) -> None:
+        """Leave nothing, however it ended."""
+        if self.process.poll() is None:
+            self.stop()
+        self._log.close()
 
 
 @pytest.fixture
@@ -253,8 +276,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Service]]:
 
     yield run
     for each in services:
-        if each.process.poll() is None:
-            each.stop()
+        each.close()
 
 
 def find_ports(count: int) -> list[int]:

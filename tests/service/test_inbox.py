@@ -44,6 +44,25 @@ def fill(inbox: Inbox, *bodies: bytes) -> list[int]:
     return [future.result() for future in [inbox.append(make_payload(body)) for body in bodies]]
 
 
+def fill_until_refused(inbox: Inbox) -> None:
+    """Append until that is refused, for a while at most."""
+    for _ in range(200):
+        fill(inbox, b"x" * 100_000)
+        time.sleep(0.005)
+
+
+def wait_until_taken(inbox: Inbox) -> None:
+    """Append as soon as it is possible again."""
+    for _ in range(400):
+        try:
+            fill(inbox, b"again")
+        except InboxError:
+            time.sleep(0.02)
+        else:
+            return
+    pytest.fail("nothing is taken any more")
+
+
 class TestAppend:
     def test_what_comes_out_went_in(self, inbox: Inbox) -> None:
         """A payload is read with every field that it was appended with."""
@@ -141,6 +160,24 @@ class TestAppend:
         assert [row.payload.body for row in inbox.read(0, CAP)] == [b"small"]
         assert inbox.stats().bytes == 5
         assert inbox.get_counters().failures == 1
+
+    def test_a_reader_without_end(
+        self, inbox: Inbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Who reads without end cannot make the log grow without end; then all goes on."""
+        monkeypatch.setattr("cert_otel.service._committer._WAL_LIMIT_BYTES", 1_000_000)
+        monkeypatch.setattr("cert_otel.service._committer._WAL_WAIT_MS", 1)
+        fill(inbox, b"first")
+        reader = sqlite3.connect(tmp_path / "inbox" / "inbox.db", isolation_level=None)
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM payload").fetchall()
+        with pytest.raises(InboxError, match="keeps its log from being emptied"):
+            fill_until_refused(inbox)
+        assert (tmp_path / "inbox" / "inbox.db-wal").stat().st_size < 4_000_000
+        reader.close()
+        wait_until_taken(inbox)
+
+        assert inbox.read(0, CAP)[0].payload.body == b"first"
 
     def test_owner_only(self, inbox: Inbox, tmp_path: Path) -> None:
         """Nobody else can read what was received."""

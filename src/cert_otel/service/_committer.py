@@ -31,6 +31,9 @@ _ACCEPTED_SHARE: Final = 0.8
 _WAL_CHECKPOINT_BYTES: Final = 8 * 2**20
 _WAL_KEPT_BYTES: Final = 64 * 2**20
 """The WAL file is cut to this when it starts anew."""
+_WAL_LIMIT_BYTES: Final = 192 * 2**20
+"""Beyond it nothing is taken until it can be emptied; with one more group it stays below 256 MB."""
+_WAL_WAIT_MS: Final = 500
 _DELETED_AT_ONCE: Final = 256
 _VACUUMED_PAGES: Final = 256
 _IDLE_S: Final = 0.25
@@ -75,6 +78,7 @@ class Committer:
         self._stored_bytes = self._sum_bytes()
         self._pending_bytes = 0
         self._closed = False
+        self._wal_is_held = False
         self._drain = _DrainRate()
         self.counters = Counters(0, 0.0, 0, 0)
         self._thread = threading.Thread(target=self._run, name="inbox-committer", daemon=True)
@@ -106,6 +110,11 @@ class Committer:
         self._thread.join()
 
     def _check_room(self, size: int) -> None:
+        if self._wal_is_held:
+            raise InboxError(
+                self._files.directory,
+                "cannot be written: a reader keeps its log from being emptied",
+            )
         if self._pending_bytes and self._pending_bytes + size > _PENDING_BYTES:
             raise InboxFullError(
                 self._files.directory, "too much waits for its commit", retry_after_s=_RETRY_S[0]
@@ -216,6 +225,7 @@ class Committer:
                     _DELETE, (finished, part.count, part.index, _DELETED_AT_ONCE)
                 ).fetchall()
             ]
+            self._wal_is_held = not self._bound_wal()
             if vacuum and not sizes:
                 self._connection.execute(f"PRAGMA incremental_vacuum({_VACUUMED_PAGES})").fetchall()
         except sqlite3.Error as error:
@@ -225,6 +235,23 @@ class Committer:
             self._stored_bytes -= sum(sizes)
         self._drain.add(sum(sizes))
         return len(sizes) >= _DELETED_AT_ONCE
+
+    def _bound_wal(self) -> bool:
+        """Empty the write-ahead log when it has grown too long; whether it is short now.
+
+        SQLite does so by itself, unless somebody reads without end: a backup, a debugger.
+        """
+        if self._get_wal_bytes() <= _WAL_LIMIT_BYTES:
+            return True
+        self._connection.execute(f"PRAGMA busy_timeout = {_WAL_WAIT_MS}")
+        self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        return self._get_wal_bytes() <= _WAL_LIMIT_BYTES
+
+    def _get_wal_bytes(self) -> int:
+        try:
+            return self._files.wal.stat().st_size
+        except FileNotFoundError:
+            return 0
 
     def _adopt(self, parts: int) -> None:
         """Delete what is finished, before another number of consumers sees it again."""

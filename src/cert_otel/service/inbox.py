@@ -121,7 +121,8 @@ class Inbox:
 
         Args:
             after: The last id that was seen; 0 begins behind what is finished.
-            limit_bytes: How much to read. One payload is returned even if it is larger.
+            limit_bytes: How much to read, and 4,096 payloads at most. One is returned even if it
+                is larger.
         """
         first = max(after, self._progress.get_finished(self._part))
         with self._reader_lock:

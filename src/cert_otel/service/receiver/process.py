@@ -36,6 +36,7 @@ _logger = logging.getLogger("cert_otel.service")
 
 _GRACE_S: Final = 10.0
 """For requests that are under way when the process is told to stop."""
+_FAREWELL_S: Final = 0.2
 _LOOK_S: Final = 2.0
 
 
@@ -123,6 +124,8 @@ class Receiver:
         await otlp_grpc.set_health(self._health, serving=False)
         if self._watch is not None:
             self._watch.cancel()
+        # What is on its way is told to come again; gRPC would only cancel it.
+        await asyncio.sleep(_FAREWELL_S)
         await asyncio.gather(
             self._grpc.stop(_GRACE_S), *(server.stop() for server in self._servers)
         )
