@@ -59,9 +59,10 @@ reference-model: $(STAMP)  ## Train the packaged reference model again: PROSE=pr
 	$(BIN)/python models/reference/train.py --data "$(PROSE)" --out build/reference --minutes 50 --threads 2
 	$(BIN)/python models/reference/export.py --data "$(PROSE)" --run build/reference
 
-torture: $(STAMP)  ## Damaged payloads to the readers, random texts to the scorer against float64 (minutes).
+torture: $(STAMP)  ## Damaged payloads to the readers, random texts to the scorer against float64, 200 kills of the service (minutes).
 	cd tests/wire && ../../$(BIN)/python wire_mutations.py 100000 $${SEED:-0}
 	$(BIN)/python -m pytest --numprocesses 2 tests/scoring/torture.py
+	$(BIN)/python tests/service/torture.py 200 500000 $${SEED:-0}
 
 test-peers: $(STAMP)  ## Other vendors' instrumentors installed beside ours (own environment).
 	$(BIN)/python scripts/test_peers.py

@@ -83,7 +83,7 @@ class Metrics:
         self.requests.labels(SCORER, status).inc()
         self.records.labels(status, reason).inc()
         if status == "error":
-            self.errors.labels(SCORER, reason, "medium").inc()
+            self.errors.labels(SCORER, reason, "high").inc()
         found = record.trajectory
         if found is None:
             return

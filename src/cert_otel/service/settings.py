@@ -143,7 +143,7 @@ class Trail(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     path: Text = "cert-data/trail"
     """A directory of segments, read like any journal: `cert read cert-data/trail`."""
     max_mb: Annotated[float, msgspec.Meta(gt=0)] | None = None
-    """The file is rotated when it grows beyond this."""
+    """A segment ends when it would grow beyond this; 134 when left out."""
 
 
 class Deliver(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
