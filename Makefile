@@ -17,7 +17,7 @@ $(STAMP): pyproject.toml
 	  { echo "cert-otel needs Python 3.11 or newer; this is $$($(PYTHON) --version). Try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --editable ".[analysis,score]" --group dev
+	$(BIN)/python -m pip install --quiet --editable ".[analysis,score,service]" --group dev
 	@touch $@
 
 demo: $(STAMP)  ## Run the main job end to end, offline: what the calls cost, how the answers score, and which are not borne out.
@@ -50,6 +50,7 @@ bench: $(STAMP)  ## Print every figure that docs/performance.md claims (about 20
 	$(BIN)/python benchmarks/wire.py
 	$(BIN)/python scripts/test_compiled.py
 	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/service.py --seconds 20
 	$(BIN)/python benchmarks/scoring.py --texts 16 --max-tokens 512 --threads 1
 
 PROSE ?= build/prose.jsonl.gz
@@ -64,9 +65,10 @@ evaluation-weights: $(STAMP)  ## Train the weights of confidence again: DATA=FOL
 	@test -d "$(DATA)" || { echo "$(DATA) is not there: DATA= names the folder of the labelled answers, see docs/evaluation.md" >&2; exit 1; }
 	$(BIN)/python models/evaluation/train.py --data "$(DATA)"
 
-torture: $(STAMP)  ## Damaged payloads to the readers, random texts to the scorer against float64 (minutes).
+torture: $(STAMP)  ## Damaged payloads to the readers, random texts to the scorer against float64, 200 kills of the service (minutes).
 	cd tests/wire && ../../$(BIN)/python wire_mutations.py 100000 $${SEED:-0}
 	$(BIN)/python -m pytest --numprocesses 2 tests/scoring/torture.py
+	$(BIN)/python tests/service/torture.py 200 500000 $${SEED:-0}
 
 test-peers: $(STAMP)  ## Other vendors' instrumentors installed beside ours (own environment).
 	$(BIN)/python scripts/test_peers.py

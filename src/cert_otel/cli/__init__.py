@@ -26,6 +26,14 @@ _EXTRA: Final = {
     "jinja2": "score",
     "cachetools": "score",
     "httpx2": "score",
+    "grpc": "service",
+    "grpc_health": "service",
+    "uvicorn": "service",
+    "httptools": "service",
+    "uvloop": "service",
+    "yaml": "service",
+    "prometheus_client": "service",
+    "fastapi": "service",
 }
 _LESSER_EXTRA: Final = {("validate", "numpy"): "analysis"}
 """Where a command needs less than others that load the same library."""

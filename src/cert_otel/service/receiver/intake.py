@@ -1,0 +1,106 @@
+"""From the bytes of a request to its answer, whichever protocol brought them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from cert_otel.errors import InboxError, InboxFullError
+from cert_otel.service.inbox import Payload
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cert_otel.service.inbox import Encoding, Inbox, Kind
+    from cert_otel.service.receiver.counters import Counters, Outcome, Protocol
+
+_logger = logging.getLogger("cert_otel.service")
+
+_RETRY_SOON_S: Final = 1.0
+_MAX_TENANT_CHARS: Final = 128
+
+
+class Answer(NamedTuple):
+    """What a sender is told."""
+
+    outcome: Outcome
+    message: str = ""
+    retry_after_s: float | None = None
+    """`None`: for the sender to decide, or never."""
+    row: int | None = None
+    """Its id in the inbox, when it was accepted."""
+
+
+class Intake:
+    """Puts requests into the inbox, and answers when they are on disk.
+
+    Bytes are not looked into: what is no OTLP is found by whoever reads the inbox, put aside there
+    and counted. A sender can do nothing about it, and a collector would drop it on an error.
+    """
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        counters: Counters,
+        *,
+        max_bytes: int,
+        clock_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self.max_bytes = max_bytes
+        self._inbox = inbox
+        self._counters = counters
+        self._clock_ns = clock_ns
+        self.is_stopping = False
+        """Set, everything is answered `unavailable`: senders go elsewhere, or wait."""
+
+    async def take(
+        self, protocol: Protocol, kind: Kind, encoding: Encoding, body: bytes, tenant: str | None
+    ) -> Answer:
+        """Store a request.
+
+        Returns:
+            `accepted` once it is on disk; whatever else, it is not there.
+        """
+        started_s = time.perf_counter()
+        answer = await self._store(kind, encoding, body, tenant)
+        self.note(protocol, answer)
+        if answer.outcome == "accepted":
+            self._counters.count_accepted(kind, len(body), time.perf_counter() - started_s)
+        return answer
+
+    def note(self, protocol: Protocol, answer: Answer) -> None:
+        """Count an answer."""
+        self._counters.count(protocol, answer.outcome)
+
+    async def _store(
+        self, kind: Kind, encoding: Encoding, body: bytes, tenant: str | None
+    ) -> Answer:
+        if self.is_stopping:
+            return Answer("unavailable", "the service is stopping", _RETRY_SOON_S)
+        if len(body) > self.max_bytes:
+            return explain_size(self.max_bytes)
+        if not body:
+            return Answer("empty")
+        payload = Payload(
+            kind=kind,
+            encoding=encoding,
+            body=body,
+            tenant=None if tenant is None else tenant[:_MAX_TENANT_CHARS],
+            received_ns=self._clock_ns(),
+        )
+        try:
+            row = await asyncio.wrap_future(self._inbox.append(payload))
+        except InboxFullError as error:
+            return Answer("full", f"the inbox {error.problem}", error.retry_after_s)
+        except InboxError as error:
+            return Answer("unavailable", f"the inbox {error.problem}", _RETRY_SOON_S)
+        return Answer("accepted", row=row)
+
+
+def explain_size(max_bytes: int) -> Answer:
+    """Return the answer to what is too large."""
+    return Answer(
+        "too_large", f"a request may have {max_bytes:,} bytes, unpacked; send smaller batches"
+    )
