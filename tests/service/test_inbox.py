@@ -51,6 +51,15 @@ def fill_until_refused(inbox: Inbox) -> None:
         time.sleep(0.005)
 
 
+def wait_until_writable(inbox: Inbox) -> None:
+    """Wait for the inbox to find out by itself."""
+    for _ in range(200):
+        if inbox.is_writable:
+            return
+        time.sleep(0.02)
+    pytest.fail("it stays unwritable")
+
+
 def wait_until_taken(inbox: Inbox) -> None:
     """Append as soon as it is possible again."""
     for _ in range(400):
@@ -154,8 +163,11 @@ class TestAppend:
         connection.execute(f"PRAGMA max_page_count = {pages + 4}")
         with pytest.raises(InboxError, match="cannot be written: database or disk is full"):
             fill(inbox, b"x" * 1_000_000)
+        failed = not inbox.is_writable
         connection.execute("PRAGMA max_page_count = 1000000")
+        wait_until_writable(inbox)
 
+        assert failed
         fill(inbox, b"small")
         assert [row.payload.body for row in inbox.read(0, CAP)] == [b"small"]
         assert inbox.stats().bytes == 5

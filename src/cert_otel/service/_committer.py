@@ -79,6 +79,7 @@ class Committer:
         self._pending_bytes = 0
         self._closed = False
         self._wal_is_held = False
+        self._has_failed = False
         self._drain = _DrainRate()
         self.counters = Counters(0, 0.0, 0, 0)
         self._thread = threading.Thread(target=self._run, name="inbox-committer", daemon=True)
@@ -100,6 +101,11 @@ class Committer:
             durable: Future[int] = Future()
             self._offers.put(_Offer(payload, durable))
         return durable
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether the last attempt to write succeeded, be it only a trial."""
+        return not (self._has_failed or self._wal_is_held or self._closed)
 
     def close(self) -> None:
         """Commit what was offered, then stop."""
@@ -165,6 +171,7 @@ class Committer:
             self._settle(group, stored_bytes=0)
             self._fail(taken, error)
             return
+        self._has_failed = False
         duration_s = time.perf_counter() - started
         self._settle(group, stored_bytes=sum(len(offer.payload.body) for offer in taken))
         done = self.counters
@@ -208,6 +215,7 @@ class Committer:
             self._stored_bytes += stored_bytes
 
     def _fail(self, taken: Sequence[_Offer], error: sqlite3.Error) -> None:
+        self._has_failed = True
         _logger.error("nothing can be written into the inbox: %s", error)
         self.counters = self.counters._replace(failures=self.counters.failures + 1)
         for offer in taken:
@@ -226,6 +234,8 @@ class Committer:
                 ).fetchall()
             ]
             self._wal_is_held = not self._bound_wal()
+            if self._has_failed:
+                self._try_to_write()
             if vacuum and not sizes:
                 self._connection.execute(f"PRAGMA incremental_vacuum({_VACUUMED_PAGES})").fetchall()
         except sqlite3.Error as error:
@@ -235,6 +245,11 @@ class Committer:
             self._stored_bytes -= sum(sizes)
         self._drain.add(sum(sizes))
         return len(sizes) >= _DELETED_AT_ONCE
+
+    def _try_to_write(self) -> None:
+        """Find out whether a disk that failed can be written again: nobody may be sending."""
+        self._connection.execute(f"PRAGMA user_version = {int(time.monotonic())}")
+        self._has_failed = False
 
     def _bound_wal(self) -> bool:
         """Empty the write-ahead log when it has grown too long; whether it is short now.
