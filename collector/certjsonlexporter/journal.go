@@ -11,9 +11,6 @@ import (
 	"github.com/cert-otel/cert-otel/collector/certjsonlexporter/internal/metadata"
 )
 
-// maxCommitBytes bounds the buffer of one commit; a single line may be longer.
-const maxCommitBytes = 8 << 20
-
 var errClosed = errors.New("the exporter is shut down")
 
 // journal gathers lines that come at the same time and commits them together, in one goroutine.
@@ -88,15 +85,13 @@ func (j *journal) run() {
 	}
 }
 
-// gather takes the lines that wait already: they came while the last commit was under way.
+// gather takes the lines that wait already: they came while the last commit was under way. No more
+// wait than the queue has consumers, which bounds the buffer.
 func (j *journal) gather(first request, buffer []byte, waiting []request) ([]byte, []request) {
 	next := first
 	for {
 		buffer = append(append(buffer, next.line...), '\n')
 		waiting = append(waiting, next)
-		if len(buffer) >= maxCommitBytes {
-			return buffer, waiting
-		}
 		select {
 		case next = <-j.requests:
 		default:

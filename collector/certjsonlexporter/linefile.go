@@ -103,7 +103,7 @@ func (f *lineFile) write(lines []byte) (rotated bool, err error) {
 	if _, err := f.file.Write(lines); err != nil {
 		return rotated, errors.Join(err, f.cutTorn())
 	}
-	if err := f.file.Sync(); err != nil {
+	if err := syscall.Fdatasync(int(f.file.Fd())); err != nil {
 		return rotated, errors.Join(err, f.cutTorn())
 	}
 	f.torn = false
