@@ -54,8 +54,9 @@ $(COLLECTOR): collector/builder-config.yaml $(GO_SOURCES) $(GO_TOOLS)/builder
 
 collector-stock: collector/build/otelcol-stock  ## Build a collector of upstream's modules, at the oldest version supported.
 
-collector/build/otelcol-stock: collector/builder-stock.yaml $(GO_TOOLS)/builder
-	$(FIND_GO) && cd collector && build/tools/builder --config builder-stock.yaml --ldflags="-s -w"
+# The builder writes its own version of the collector's core into what it builds, so this one has the version of its modules.
+collector/build/otelcol-stock: collector/builder-stock.yaml | $(STAMP)
+	$(FIND_GO) && GOBIN="$(CURDIR)/$(GO_TOOLS)/oldest" go install go.opentelemetry.io/collector/cmd/builder@v0.158.0 && cd collector && build/tools/oldest/builder --config builder-stock.yaml --ldflags="-s -w"
 	cp collector/build/stock/otelcol-stock $@
 
 test-collector: $(COLLECTOR)  ## Vet and test the Go components, with the race detector, and that what is generated is up to date.
@@ -88,7 +89,8 @@ torture: $(STAMP)  ## Damaged payloads to the readers, random texts to the score
 	cd tests/wire && ../../$(BIN)/python wire_mutations.py 100000 $${SEED:-0}
 	$(BIN)/python -m pytest --numprocesses 2 tests/scoring/torture.py
 
-test-peers: $(STAMP)  ## Other vendors' instrumentors installed beside ours (own environment).
+test-peers: $(STAMP) $(COLLECTOR) collector/build/otelcol-stock  ## Other vendors' instrumentors (own environment), and a stock collector of the oldest version.
+	$(BIN)/python -m pytest tests/collector/live/test_configurations.py
 	$(BIN)/python scripts/test_peers.py
 	$(BIN)/python scripts/make_golden.py --check
 

@@ -54,8 +54,8 @@ func startBench(b *testing.B, factory exporter.Factory, config component.Config)
 	return e
 }
 
-// sendRound has several senders at work at once and returns how long all took.
-func sendRound(b *testing.B, e exporter.Traces, traces ptrace.Traces) time.Duration {
+// sendRound has several senders at work at once, as a receiver has, and returns how long all took.
+func sendRound(b *testing.B, e exporter.Traces, payload []byte) time.Duration {
 	b.Helper()
 	syscall.Sync() // what the turn before left to the kernel is not this one's
 	start := time.Now()
@@ -63,7 +63,11 @@ func sendRound(b *testing.B, e exporter.Traces, traces ptrace.Traces) time.Durat
 	for range benchSenders {
 		senders.Go(func() {
 			for range benchRequest {
-				if err := e.ConsumeTraces(b.Context(), traces); err != nil {
+				traces, err := (&ptrace.ProtoUnmarshaler{}).UnmarshalTraces(payload)
+				if err == nil {
+					err = e.ConsumeTraces(b.Context(), traces)
+				}
+				if err != nil {
 					b.Error(err)
 				}
 			}
@@ -78,8 +82,8 @@ func median(times []time.Duration) float64 {
 	return times[len(times)/2].Seconds()
 }
 
-// BenchmarkAgainstFile writes the same batches through this exporter, synced, and through contrib's
-// file exporter, not synced, by turns, and reports the ratio of their throughputs.
+// BenchmarkAgainstFile receives and writes the same batches through this exporter, synced, and through
+// contrib's file exporter, not synced, by turns, and reports the ratio of their throughputs.
 func BenchmarkAgainstFile(b *testing.B) {
 	folder := b.TempDir()
 	ours := createDefaultConfig().(*Config)
@@ -90,12 +94,13 @@ func BenchmarkAgainstFile(b *testing.B) {
 	theirs.Rotation = nil
 	synced := startBench(b, NewFactory(), ours)
 	buffered := startBench(b, fileexporter.NewFactory(), theirs)
-	traces := callSpans()
+	payload, err := (&ptrace.ProtoMarshaler{}).MarshalTraces(callSpans())
+	require.NoError(b, err)
 	var oursTook, theirsTook []time.Duration
 	for b.Loop() {
-		theirsTook = append(theirsTook, sendRound(b, buffered, traces))
-		oursTook = append(oursTook, sendRound(b, synced, traces), sendRound(b, synced, traces))
-		theirsTook = append(theirsTook, sendRound(b, buffered, traces))
+		theirsTook = append(theirsTook, sendRound(b, buffered, payload))
+		oursTook = append(oursTook, sendRound(b, synced, payload), sendRound(b, synced, payload))
+		theirsTook = append(theirsTook, sendRound(b, buffered, payload))
 	}
 	b.ReportMetric(median(theirsTook)/median(oursTook), "ratio")
 	b.ReportMetric(benchSenders*benchRequest*benchSpans/median(oursTook), "spans/s")
