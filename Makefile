@@ -77,6 +77,7 @@ bench: $(STAMP)  ## Print every figure that docs/performance.md claims (about 20
 	$(BIN)/python benchmarks/wire.py
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/scoring.py --texts 16 --max-tokens 512 --threads 1
+	$(FIND_GO) && cd collector && go test -run xxx -bench . -benchtime 5s ./certscoreprocessor ./certjsonlexporter
 
 PROSE ?= build/prose.jsonl.gz
 
