@@ -105,4 +105,4 @@ check-prices: $(STAMP)  ## The price table against LiteLLM's, from its wheel (se
 	$(BIN)/python scripts/check_litellm.py
 
 clean:  ## Remove what make made.
-	rm -rf build $(VENV) .venv-* .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf build collector/build $(VENV) .venv-* .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
