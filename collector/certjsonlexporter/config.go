@@ -27,11 +27,16 @@ type Config struct {
 	RetryConfig configretry.BackOffConfig `mapstructure:"retry_on_failure"`
 }
 
-const bytesPerMB = 1_000_000
+const (
+	bytesPerMB = 1_000_000
+	// defaultConsumers is enough that both cores encode while the lines before are synced.
+	defaultConsumers = 32
+)
 
 func createDefaultConfig() component.Config {
 	queue := exporterhelper.NewDefaultQueueConfig()
 	queue.WaitForResult = true
+	queue.NumConsumers = defaultConsumers
 	retry := configretry.NewDefaultBackOffConfig()
 	retry.MaxElapsedTime = 0
 	return &Config{QueueConfig: configoptional.Some(queue), RetryConfig: retry}

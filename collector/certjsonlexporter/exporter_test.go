@@ -237,19 +237,19 @@ func TestAFailedWriteLeavesNothing(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "trail.jsonl")
 	file, _, err := openLineFile(path, 0)
 	require.NoError(t, err)
-	_, err = file.write([]byte("{\"a\":1}\n"))
+	_, _, err = file.write([][]byte{[]byte("{\"a\":1}")})
 	require.NoError(t, err)
 	whole := file.file
 	file.file, err = os.OpenFile(path, os.O_RDONLY, 0)
 	require.NoError(t, err)
-	_, err = file.write([]byte("{\"b\":2}\n"))
+	_, _, err = file.write([][]byte{[]byte("{\"b\":2}")})
 	require.Error(t, err)
 	require.NoError(t, file.file.Close())
 
 	_, err = whole.WriteString("{\"torn")
 	require.NoError(t, err)
 	file.file = whole
-	_, err = file.write([]byte("{\"c\":3}\n"))
+	_, _, err = file.write([][]byte{[]byte("{\"c\":3}")})
 
 	require.NoError(t, err)
 	require.NoError(t, file.close())

@@ -11,9 +11,6 @@ import (
 	"github.com/cert-otel/cert-otel/collector/certjsonlexporter/internal/metadata"
 )
 
-// maxCommitBytes bounds the buffer of one commit; a single line may be longer.
-const maxCommitBytes = 8 << 20
-
 var errClosed = errors.New("the exporter is shut down")
 
 // journal gathers lines that come at the same time and commits them together, in one goroutine.
@@ -72,13 +69,11 @@ func (j *journal) close() error {
 
 func (j *journal) run() {
 	defer close(j.closed)
-	var buffer []byte
-	var waiting []request
 	for {
 		select {
 		case first := <-j.requests:
-			buffer, waiting = j.gather(first, buffer[:0], waiting[:0])
-			err := j.commit(buffer)
+			waiting := j.gather(first)
+			err := j.commit(waiting)
 			for _, one := range waiting {
 				one.done <- err
 			}
@@ -89,26 +84,27 @@ func (j *journal) run() {
 }
 
 // gather takes the lines that wait already: they came while the last commit was under way.
-func (j *journal) gather(first request, buffer []byte, waiting []request) ([]byte, []request) {
-	next := first
-	for {
-		buffer = append(append(buffer, next.line...), '\n')
-		waiting = append(waiting, next)
-		if len(buffer) >= maxCommitBytes {
-			return buffer, waiting
-		}
+func (j *journal) gather(first request) []request {
+	waiting := []request{first}
+	for len(waiting) < maxLines {
 		select {
-		case next = <-j.requests:
+		case next := <-j.requests:
+			waiting = append(waiting, next)
 		default:
-			return buffer, waiting
+			return waiting
 		}
 	}
+	return waiting
 }
 
-func (j *journal) commit(lines []byte) error {
+func (j *journal) commit(waiting []request) error {
 	ctx := context.Background()
 	start := time.Now()
-	rotated, err := j.file.write(lines)
+	lines := make([][]byte, len(waiting))
+	for index, one := range waiting {
+		lines[index] = one.line
+	}
+	rotated, size, err := j.file.write(lines)
 	if rotated {
 		j.telemetry.ExporterCertjsonlRotations.Add(ctx, 1)
 	}
@@ -117,6 +113,6 @@ func (j *journal) commit(lines []byte) error {
 	}
 	j.telemetry.ExporterCertjsonlCommitDuration.Record(ctx, time.Since(start).Seconds())
 	j.telemetry.ExporterCertjsonlCommits.Add(ctx, 1)
-	j.telemetry.ExporterCertjsonlBytes.Add(ctx, int64(len(lines)))
+	j.telemetry.ExporterCertjsonlBytes.Add(ctx, size)
 	return nil
 }

@@ -104,6 +104,8 @@ func TestPastTheWaitSpansAreDeferred(t *testing.T) {
 
 	assert.Equal(t, []string{"deferred", "deferred"}, statuses(sink.AllTraces()[0]))
 	assertReason(t, sink.AllTraces()[0], "timeout")
+	scorer.mutex.Lock()
+	defer scorer.mutex.Unlock()
 	assert.LessOrEqual(t, scorer.budgets[0], config.Wait)
 	assert.Less(t, scorer.waits[0], config.Wait)
 	assert.Positive(t, scorer.waits[0])

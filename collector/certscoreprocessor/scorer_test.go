@@ -24,6 +24,7 @@ import (
 type fakeScorer struct {
 	scorerv1.UnimplementedScorerServer
 	answer func(context.Context, ptrace.Traces) (*scorerv1.SubmitResponse, error)
+	forget bool
 
 	mutex    sync.Mutex
 	received []ptrace.Traces
@@ -40,7 +41,9 @@ func (f *fakeScorer) Submit(
 	}
 	deadline, _ := ctx.Deadline()
 	f.mutex.Lock()
-	f.received = append(f.received, export.Traces())
+	if !f.forget {
+		f.received = append(f.received, export.Traces())
+	}
 	f.waits = append(f.waits, request.GetWait().AsDuration())
 	f.budgets = append(f.budgets, time.Until(deadline))
 	f.mutex.Unlock()
@@ -53,7 +56,7 @@ func (f *fakeScorer) calls() int {
 	return len(f.received)
 }
 
-func serve(t *testing.T, scorer *fakeScorer) string {
+func serve(t testing.TB, scorer *fakeScorer) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
