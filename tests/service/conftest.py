@@ -184,7 +184,15 @@ def receiver(start: Callable[..., Running]) -> Running:
 class Service:
     """`cert serve` in processes, with a scorer that finishes what comes."""
 
-    def __init__(self, directory: Path, *, scorer: str, text: str) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        scorer: str,
+        text: str = "",
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        self._environ = environ or {}
         self.grpc_port, self.http_port, self.metrics_port = find_ports(3)
         self.inbox = directory / "inbox"
         self.config = directory / "cert.yaml"
@@ -206,7 +214,8 @@ class Service:
 
     def _get_environ(self) -> dict[str, str]:
         places = (ROOT / "benchmarks", ROOT / "tests" / "service")
-        return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, places))}
+        path = os.pathsep.join(map(str, places))
+        return {**os.environ, "PYTHONPATH": path, **self._environ}
 
     def run_again(self) -> subprocess.CompletedProcess[str]:
         """Run it to its end."""
@@ -218,6 +227,13 @@ class Service:
             timeout=60,
             check=False,
         )
+
+    def post(self, body: bytes, headers: Mapping[str, str]) -> int:
+        """Send by HTTP, and return the status."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=60)
+        with closing(connection):
+            connection.request("POST", "/v1/traces", body, headers=dict(headers))
+            return connection.getresponse().status
 
     def scrape(self) -> str:
         """Return what `/metrics` says."""
@@ -269,8 +285,8 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Service]]:
     """Start services, ready to take requests."""
     services: list[Service] = []
 
-    def run(*, scorer: str = "_null_scorer:run", text: str = "") -> Service:
-        services.append(Service(tmp_path, scorer=scorer, text=text))
+    def run(*, scorer: str = "_null_scorer:run", **environ: str) -> Service:
+        services.append(Service(tmp_path, scorer=scorer, environ=environ))
         services[-1].wait_until_ready()
         return services[-1]
 

@@ -51,6 +51,15 @@ def fill_until_refused(inbox: Inbox) -> None:
         time.sleep(0.005)
 
 
+def wait_until_writable(inbox: Inbox) -> None:
+    """Wait for the inbox to find out by itself."""
+    for _ in range(200):
+        if inbox.is_writable:
+            return
+        time.sleep(0.02)
+    pytest.fail("it stays unwritable")
+
+
 def wait_until_taken(inbox: Inbox) -> None:
     """Append as soon as it is possible again."""
     for _ in range(400):
@@ -154,8 +163,11 @@ class TestAppend:
         connection.execute(f"PRAGMA max_page_count = {pages + 4}")
         with pytest.raises(InboxError, match="cannot be written: database or disk is full"):
             fill(inbox, b"x" * 1_000_000)
+        failed = not inbox.is_writable
         connection.execute("PRAGMA max_page_count = 1000000")
+        wait_until_writable(inbox)
 
+        assert failed
         fill(inbox, b"small")
         assert [row.payload.body for row in inbox.read(0, CAP)] == [b"small"]
         assert inbox.stats().bytes == 5
@@ -178,6 +190,14 @@ class TestAppend:
         wait_until_taken(inbox)
 
         assert inbox.read(0, CAP)[0].payload.body == b"first"
+
+    def test_what_cannot_be_stored(self, inbox: Inbox) -> None:
+        """A payload that no file can hold is refused, and those after it are taken."""
+        with pytest.raises(InboxError, match=r"cannot be written: .*surrogates"):
+            inbox.append(make_payload(tenant="\ud800")).result()
+
+        fill(inbox, b"next")
+        assert [row.payload.body for row in inbox.read(0, CAP)] == [b"next"]
 
     def test_owner_only(self, inbox: Inbox, tmp_path: Path) -> None:
         """Nobody else can read what was received."""
@@ -277,6 +297,33 @@ class TestConsumption:
             fill(inbox, b"c")
 
             assert [row.payload.body for row in inbox.read(0, 1_000)] == [b"c"]
+
+
+class TestDeletion:
+    def test_little_by_little(self, inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What is finished goes in small pieces until nothing is left of it."""
+        monkeypatch.setattr("cert_otel.service._committer._DELETED_BYTES", 1_000)
+        inbox.finish(fill(inbox, *[b"x" * 600] * 20, b"last")[-2])
+        assert inbox._committer is not None
+        for _ in range(400):
+            if inbox._committer._stored_bytes == 4:
+                break
+            time.sleep(0.02)
+
+        assert inbox._committer._stored_bytes == 4
+        assert [row.payload.body for row in inbox.read(0, CAP)] == [b"last"]
+
+    def test_the_file_shrinks(self, inbox: Inbox) -> None:
+        """What is free is given back to the disk."""
+        inbox.finish(fill(inbox, *[b"x" * 1_000_000] * 20)[-1])
+        assert inbox._committer is not None
+        for _ in range(400):
+            pages = inbox._reader.execute("PRAGMA page_count").fetchone()[0]
+            if pages < 100:
+                break
+            time.sleep(0.02)
+
+        assert pages < 100
 
 
 class TestQuarantine:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import random
 import resource
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import grpc
 import pytest
-from tests.service.conftest import TRACES, Service
+from tests.service.conftest import PROTOBUF, TRACES, Service
 
 from cert_otel.service.inbox import Inbox
 
@@ -182,7 +183,7 @@ class TestService:
         """A second service on the same ports ends at once and says why."""
         first = serve()
         (tmp_path / "second").mkdir()
-        second = Service(tmp_path / "second", scorer="_null_scorer:run", text="")
+        second = Service(tmp_path / "second", scorer="_null_scorer:run")
         second.process.kill()
         second.close()
         config = second.config.read_text(encoding="utf-8")
@@ -193,6 +194,30 @@ class TestService:
 
         assert done.returncode == 2
         assert f"cannot listen on 127.0.0.1:{first.grpc_port}" in done.stdout
+
+    def test_two_gpus(self, serve: Callable[..., Service]) -> None:
+        """A scorer a GPU: between them they finish everything."""
+        service = serve(CUDA_VISIBLE_DEVICES="0,1")
+        for number in range(20):
+            assert send(service, b"%d" % number)
+        with Inbox.attach(service.inbox) as inbox, Inbox.attach(service.inbox, parts=2) as half:
+            wait_for(lambda: service.get_child("scorer-1") != 0 and half.stats().rows == 0)
+            wait_for(lambda: inbox.read(0, CAP) == [])
+
+    def test_bombs(self, serve: Callable[..., Service]) -> None:
+        """A little that unpacks to very much costs the receiver no more than a large request."""
+        service = serve()
+        bomb = gzip.compress(bytes(600 * 2**20), 1)
+        assert service.post(bomb, {**PROTOBUF, "content-encoding": "gzip"}) == 413
+        with grpc.insecure_channel(
+            f"127.0.0.1:{service.grpc_port}", options=[("grpc.max_send_message_length", -1)]
+        ) as channel:
+            call = channel.unary_unary(TRACES, None, None)
+            with pytest.raises(grpc.RpcError, match="larger than max"):
+                call(bytes(600 * 2**20), timeout=60, compression=grpc.Compression.Gzip)
+        status = Path(f"/proc/{service.get_child('receiver')}/status").read_text(encoding="ascii")
+
+        assert int(status.partition("VmHWM:")[2].split()[0]) < 400 * 1024
 
     def test_no_torch(self, serve: Callable[..., Service]) -> None:
         """The receiver loads nothing of a model."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from cert_otel.service._inbox_files import Files
     from cert_otel.service._payload import Payload
-    from cert_otel.service._progress import Progress
+    from cert_otel.service._progress import Part, Progress
 
 _logger = logging.getLogger("cert_otel.service")
 
@@ -34,7 +34,8 @@ _WAL_KEPT_BYTES: Final = 64 * 2**20
 _WAL_LIMIT_BYTES: Final = 192 * 2**20
 """Beyond it nothing is taken until it can be emptied; with one more group it stays below 256 MB."""
 _WAL_WAIT_MS: Final = 500
-_DELETED_AT_ONCE: Final = 256
+_DELETED_BYTES: Final = 16 * 2**20
+"""At once, as what arrives meanwhile waits."""
 _VACUUMED_PAGES: Final = 256
 _IDLE_S: Final = 0.25
 _RETRY_S: Final = (1.0, 60.0)
@@ -43,10 +44,8 @@ _INSERT: Final = (
     "INSERT INTO payload (received_ns, size, kind, encoding, tenant, body)"
     " VALUES (?, ?, ?, ?, ?, ?)"
 )
-_DELETE: Final = (
-    "DELETE FROM payload WHERE id IN (SELECT id FROM payload WHERE id <= ? AND id % ? = ?"
-    " ORDER BY id LIMIT ?) RETURNING size"
-)
+_FINISHED: Final = "SELECT id, size FROM payload WHERE id <= ? AND id % ? = ? ORDER BY id LIMIT 256"
+_DELETE: Final = "DELETE FROM payload WHERE id <= ? AND id % ? = ?"
 
 
 class _Offer(NamedTuple):
@@ -79,6 +78,7 @@ class Committer:
         self._pending_bytes = 0
         self._closed = False
         self._wal_is_held = False
+        self._has_failed = False
         self._drain = _DrainRate()
         self.counters = Counters(0, 0.0, 0, 0)
         self._thread = threading.Thread(target=self._run, name="inbox-committer", daemon=True)
@@ -100,6 +100,11 @@ class Committer:
             durable: Future[int] = Future()
             self._offers.put(_Offer(payload, durable))
         return durable
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether the last attempt to write succeeded, be it only a trial."""
+        return not (self._has_failed or self._wal_is_held or self._closed)
 
     def close(self) -> None:
         """Commit what was offered, then stop."""
@@ -161,10 +166,11 @@ class Committer:
         started = time.perf_counter()
         try:
             ids = self._insert([offer.payload for offer in taken])
-        except sqlite3.Error as error:
+        except Exception as error:  # noqa: BLE001 - this thread answers everybody: it never dies
             self._settle(group, stored_bytes=0)
             self._fail(taken, error)
             return
+        self._has_failed = False
         duration_s = time.perf_counter() - started
         self._settle(group, stored_bytes=sum(len(offer.payload.body) for offer in taken))
         done = self.counters
@@ -178,11 +184,13 @@ class Committer:
 
     def _insert(self, payloads: Sequence[Payload]) -> list[int]:
         connection = self._connection
+        if connection.in_transaction:  # a rollback failed, on a disk that fails
+            connection.execute("ROLLBACK")
         connection.execute("BEGIN IMMEDIATE")
         try:
             ids = [self._insert_one(payload) for payload in payloads]
             connection.execute("COMMIT")
-        except sqlite3.Error:
+        except BaseException:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
@@ -207,7 +215,8 @@ class Committer:
             self._pending_bytes -= sum(len(offer.payload.body) for offer in group)
             self._stored_bytes += stored_bytes
 
-    def _fail(self, taken: Sequence[_Offer], error: sqlite3.Error) -> None:
+    def _fail(self, taken: Sequence[_Offer], error: Exception) -> None:
+        self._has_failed = True
         _logger.error("nothing can be written into the inbox: %s", error)
         self.counters = self.counters._replace(failures=self.counters.failures + 1)
         for offer in taken:
@@ -217,24 +226,41 @@ class Committer:
 
     def _tidy(self, *, vacuum: bool) -> bool:
         """Delete some of what is behind the consumers; whether more may be left."""
+        behind = False
         try:
-            sizes = [
-                size
-                for part, finished in self._progress.list_parts()
-                for (size,) in self._connection.execute(
-                    _DELETE, (finished, part.count, part.index, _DELETED_AT_ONCE)
-                ).fetchall()
-            ]
+            for part, finished in self._progress.list_parts():
+                behind |= self._delete_some(part, finished)
             self._wal_is_held = not self._bound_wal()
-            if vacuum and not sizes:
-                self._connection.execute(f"PRAGMA incremental_vacuum({_VACUUMED_PAGES})").fetchall()
+            if self._has_failed:
+                self._try_to_write()
+            if vacuum and not behind:
+                # As a script: `execute` would end after the first page.
+                self._connection.executescript(f"PRAGMA incremental_vacuum({_VACUUMED_PAGES})")
         except sqlite3.Error as error:
             _logger.warning("the inbox cannot be tidied up: %s", error)
             return False
+        return behind
+
+    def _delete_some(self, part: Part, finished: int) -> bool:
+        """Delete what one consumer is done with, up to a size; whether something was deleted."""
+        size, last = 0, None
+        for id_, bytes_ in self._connection.execute(
+            _FINISHED, (finished, part.count, part.index)
+        ).fetchall():
+            if last is not None and size + bytes_ > _DELETED_BYTES:
+                break
+            size, last = size + bytes_, id_
+        if last is not None:
+            self._connection.execute(_DELETE, (last, part.count, part.index))
         with self._lock:
-            self._stored_bytes -= sum(sizes)
-        self._drain.add(sum(sizes))
-        return len(sizes) >= _DELETED_AT_ONCE
+            self._stored_bytes -= size
+        self._drain.add(size)
+        return last is not None
+
+    def _try_to_write(self) -> None:
+        """Find out whether a disk that failed can be written again: nobody may be sending."""
+        self._connection.execute(f"PRAGMA user_version = {int(time.monotonic())}")
+        self._has_failed = False
 
     def _bound_wal(self) -> bool:
         """Empty the write-ahead log when it has grown too long; whether it is short now.
@@ -261,10 +287,7 @@ class Committer:
         last_id = 0 if row is None else int(row[0])
         for part, finished in self._progress.list_parts():
             if finished <= last_id:
-                self._connection.execute(
-                    "DELETE FROM payload WHERE id <= ? AND id % ? = ?",
-                    (finished, part.count, part.index),
-                )
+                self._connection.execute(_DELETE, (finished, part.count, part.index))
         self._progress.adopt(parts=parts, last_id=last_id)
 
     def _connect(self) -> sqlite3.Connection:

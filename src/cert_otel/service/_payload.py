@@ -17,6 +17,7 @@ class Payload(msgspec.Struct, frozen=True, kw_only=True):
     encoding: Encoding
     body: bytes
     tenant: str | None = None
+    """As the sender wrote it: text to store, never part of a path."""
     received_ns: int
     """Since the epoch."""
 

@@ -195,6 +195,11 @@ class Inbox:
         """What is accepted; 0 when it is open for consumption."""
         return 0 if self._committer is None else self._committer.limit_bytes
 
+    @property
+    def is_writable(self) -> bool:
+        """Whether what is appended now can be written, as far as is known."""
+        return self._committer is not None and self._committer.is_writable
+
     def close(self) -> None:
         """Commit what was appended, and close the files."""
         if self._committer is not None:

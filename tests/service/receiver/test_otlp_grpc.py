@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -121,6 +122,21 @@ class TestRefusal:
 
         assert get_code(error) == grpc.StatusCode.RESOURCE_EXHAUSTED
         assert find_retry(error) == 7
+
+    def test_filled(self, start: Callable[..., Running]) -> None:
+        """What fills the inbox is refused until somebody finishes, and then taken again."""
+        running = start(receiver={"max_message_mib": 1}, inbox={"cap_bytes": 8 * 2**20})
+        for _ in range(6):
+            running.export(b"x" * 2**20)
+        error = refuse(running, b"y" * 2**20)
+        running.receiver.inbox.finish(6)
+        while running.receiver.inbox._committer._stored_bytes:
+            time.sleep(0.01)
+        running.export(b"y" * 2**20)
+
+        assert get_code(error) == grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert find_retry(error) == 60
+        assert [body[:1] for body in running.read_bodies()] == [b"y"]
 
     def test_disk(self, receiver: Running, monkeypatch: pytest.MonkeyPatch) -> None:
         """A disk that cannot be written is UNAVAILABLE: send again, or elsewhere."""

@@ -50,7 +50,9 @@ class TestExport:
 
         assert [row.payload.tenant for row in receiver.read()] == ["acme"]
 
-    @pytest.mark.parametrize("body", [b"no gzip at all", gzip.compress(b"x" * 1_000)[:-9]])
+    @pytest.mark.parametrize(
+        "body", [b"no gzip at all", gzip.compress(b"x" * 1_000)[:-9]], ids=["other", "torn"]
+    )
     def test_not_gzip(self, receiver: Running, body: bytes) -> None:
         """What says it is packed and is not is kept as it is, to be put aside."""
         assert receiver.post(body, headers=PACKED).status == 200
@@ -140,6 +142,12 @@ class TestRefusal:
         assert receiver.post(b"", path="/livez", method="GET").status == 200
         assert receiver.post(b"", path="/readyz", method="GET").status == 503
         assert receiver.post(b"x").status == 503
+
+    def test_disk_and_readiness(self, receiver: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+        """While the disk cannot be written it is not ready."""
+        monkeypatch.setattr(type(receiver.receiver.inbox), "is_writable", False)
+
+        assert receiver.post(b"", path="/readyz", method="GET").body == b"not ready\n"
 
     def test_ready(self, receiver: Running) -> None:
         """It is ready as soon as it takes requests."""

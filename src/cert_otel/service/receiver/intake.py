@@ -55,6 +55,11 @@ class Intake:
         self.is_stopping = False
         """Set, everything is answered `unavailable`: senders go elsewhere, or wait."""
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether requests can be stored; a full inbox is ready to say so."""
+        return not self.is_stopping and self._inbox.is_writable
+
     async def take(
         self, protocol: Protocol, kind: Kind, encoding: Encoding, body: bytes, tenant: str | None
     ) -> Answer:

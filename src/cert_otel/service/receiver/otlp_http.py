@@ -86,10 +86,10 @@ class OtlpHttp:
             await self._export(scope, receive, send)
 
     async def _answer_readiness(self, send: Send) -> None:
-        if self._intake.is_stopping:
-            await _respond(send, 503, "text/plain", b"stopping\n")
-        else:
+        if self._intake.is_ready:
             await _respond(send, 200, "text/plain", b"ready\n")
+        else:
+            await _respond(send, 503, "text/plain", b"not ready\n")
 
     async def _export(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = _read_headers(scope)

@@ -37,7 +37,7 @@ _logger = logging.getLogger("cert_otel.service")
 _GRACE_S: Final = 10.0
 """For requests that are under way when the process is told to stop."""
 _FAREWELL_S: Final = 0.2
-_LOOK_S: Final = 2.0
+_LOOK_S: Final = 1.0
 
 
 class Extension(Protocol):
@@ -114,22 +114,29 @@ class Receiver:
         for server in self._servers:
             await server.start()
         await otlp_grpc.set_health(self._health, serving=True)
-        if self._reloader is not None:
-            self._watch = asyncio.create_task(_look_for_ever(self._reloader))
+        self._watch = asyncio.create_task(self._look_for_ever())
         return self
 
     async def stop(self) -> None:
         """Refuse what comes, answer what is there, close the inbox."""
         self.intake.is_stopping = True
-        await otlp_grpc.set_health(self._health, serving=False)
         if self._watch is not None:
             self._watch.cancel()
+        await otlp_grpc.set_health(self._health, serving=False)
         # What is on its way is told to come again; gRPC would only cancel it.
         await asyncio.sleep(_FAREWELL_S)
         await asyncio.gather(
             self._grpc.stop(_GRACE_S), *(server.stop() for server in self._servers)
         )
         await asyncio.to_thread(self.inbox.close)
+
+    async def _look_for_ever(self) -> None:
+        """Let health follow the disk, and certificates their files."""
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            await otlp_grpc.set_health(self._health, serving=self.intake.is_ready)
+            if self._reloader is not None:
+                await asyncio.to_thread(self._reloader.look)
 
 
 async def serve(settings: Settings, *, parts: int = 1, extension: Extension | None = None) -> None:
@@ -145,12 +152,6 @@ async def serve(settings: Settings, *, parts: int = 1, extension: Extension | No
     _logger.info("stopping: requests are refused, what was acknowledged is on disk")
     await receiver.stop()
     _logger.info("the receiver has stopped")
-
-
-async def _look_for_ever(reloader: ContextReloader) -> None:
-    while True:
-        await asyncio.sleep(_LOOK_S)
-        await asyncio.to_thread(reloader.look)
 
 
 def _add_port(server: grpc.aio.Server, settings: Settings) -> int:
