@@ -28,6 +28,7 @@ from cert_otel.records import Evaluation, EvaluationRecord, Record
 from cert_otel.service import failpoints
 from cert_otel.service.inbox import Inbox
 from cert_otel.service.judging import EvaluationJudge, GuardedJudge, NullJudge, SequenceJudge
+from cert_otel.service.limits import Limits
 from cert_otel.service.metrics import Metrics
 from cert_otel.service.pipeline import KILLER, Worker
 from cert_otel.service.policy import Policy
@@ -424,11 +425,35 @@ class TestJudges:
         lengths = [900, 10, 800, 20, 700, 30]
         calls = [make_call(n, output_data="x" * length) for n, length in enumerate(lengths)]
         service.receive(make_payload(calls))
-        from cert_otel.service.limits import Limits  # noqa: PLC0415 - a type elsewhere
-
         service.work(Noting(), Policy(limits=Limits(records=3)))
 
         assert batches == [[10, 20, 30], [700, 800, 900]]
+
+
+class TestWindows:
+    def test_a_slow_judge_gets_less_at_once(self, service: Service) -> None:
+        """Where a window takes long the next is smaller, and larger again where it does not."""
+        now_s = [time.time()]
+        windows: list[int] = []
+
+        class Slow(Praise):
+            def judge(self, cases: Sequence[Case]) -> list[list[EvaluationRecord]]:
+                now_s[0] += 30 if len(windows) < 3 else 0
+                windows.append(len(cases))
+                return super().judge(cases)
+
+        text = "x" * 10_000
+        calls = [make_call(number, output_data=text) for number in range(1000)]
+        service.receive(*(make_payload(calls[at : at + 10]) for at in range(0, 1000, 10)))
+        with service.start(
+            Slow(), Policy(limits=Limits(records=1000, tokens=10**9)), clock=lambda: now_s[0]
+        ) as worker:
+            while worker.work():
+                pass
+
+        assert windows[0] > windows[1] > windows[2] > windows[3]
+        assert windows[4] > windows[3]
+        assert sum(windows) == 1000
 
 
 PROGRAM = """

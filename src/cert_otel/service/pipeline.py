@@ -44,6 +44,11 @@ DEATHS: Final = 3
 """So many times a record may kill the worker before it becomes an error record."""
 KILLER: Final = "killed_the_scorer"
 """Reason of such a record."""
+FIRST_WINDOW_BYTES: Final = 2 * 2**20
+LEAST_WINDOW_BYTES: Final = 128 * 1024
+"""Of payloads that are read at once: at most `Policy.window_bytes`, and what takes this long."""
+SHORT_S: Final = 2.0
+LONG_S: Final = 20.0
 _READING: Final = -1
 """In place of a span: what was in hand when the payload itself was read."""
 _RESOURCE_ID_BYTES: Final = 8
@@ -126,6 +131,7 @@ class Worker:
         self._is_recovered = False
         self._written: set[Place] = set()
         self._in_hand = seen.find_in_hand()
+        self._window_bytes = min(FIRST_WINDOW_BYTES, self._policy.window_bytes)
         self._begun: dict[int, int] = {}
         self._counted = 0
 
@@ -138,6 +144,7 @@ class Worker:
         Raises:
             OSError: The trail cannot be written; nothing is lost, the next call tries again.
         """
+        started_s = self._clock()
         rows = _choose(self._read_window())
         if not rows:
             return False
@@ -156,15 +163,23 @@ class Worker:
             self._seen.lay_down()  # who was asked to stop was killed by nobody
             return True
         self._finish(rows[-1].id)
+        self._adapt(self._clock() - started_s)
         return True
 
     def _read_window(self) -> list[Row]:
         """Read the next rows; that this process tried them before is no attempt that failed."""
-        rows = self._source.read(0, self._policy.window_bytes)
+        rows = self._source.read(0, self._window_bytes)
         return [
             msgspec.structs.replace(row, attempts=self._begun.get(row.id, row.attempts))
             for row in rows
         ]
+
+    def _adapt(self, took_s: float) -> None:
+        """Read less at once where it takes long: what is shed or expired is decided once a window."""
+        if took_s > LONG_S:
+            self._window_bytes = max(LEAST_WINDOW_BYTES, self._window_bytes // 2)
+        elif took_s < SHORT_S:
+            self._window_bytes = min(self._policy.window_bytes, self._window_bytes * 2)
 
     def _begin(self, rows: Sequence[Row]) -> None:
         new = [row for row in rows if row.id not in self._begun]

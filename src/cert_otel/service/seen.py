@@ -42,17 +42,19 @@ class Seen:
     trail when it starts. Being killed takes nothing.
     """
 
-    def __init__(self, path: Path | str, *, part: int = 0) -> None:
+    def __init__(self, path: Path | str, *, part: int = 0, parts: int = 1) -> None:
         """Open it, or make it.
 
         Args:
             path: The file.
             part: Which worker asks.
+            parts: How many share the inbox, each its rows.
 
         Raises:
             InputError: It cannot be opened.
         """
         self._part = part
+        self._parts = parts
         self._lock = threading.Lock()
         try:
             Path(path).touch(mode=_FILE_MODE)
@@ -103,11 +105,12 @@ class Seen:
             ).rowcount
 
     def get_last_row(self) -> int:
-        """Return the last row of the inbox that anything was taken of; 0 at first."""
+        """Return the last row of this worker's that anything was taken of; 0 at first."""
         with self._lock:
             (row,) = self._connection.execute(
-                "SELECT coalesce(max(row), 0) FROM"
-                " (SELECT row FROM seen ORDER BY seen_s DESC LIMIT 100000)"
+                "SELECT coalesce(max(row), 0) FROM (SELECT row FROM seen WHERE row % ? = ?"
+                " ORDER BY seen_s DESC LIMIT 100000)",
+                (self._parts, self._part),
             ).fetchone()
         return int(row)
 

@@ -119,7 +119,7 @@ def read_backwards(directory: Path) -> Iterator[bytes]:
 
 def _reverse(data: mmap.mmap) -> Iterator[bytes]:
     end = data.rfind(b"\n")
-    while end > 0:
+    while end >= 0:
         start = data.rfind(b"\n", 0, end) + 1
         yield data[start : end + 1]
         end = start - 1

@@ -62,7 +62,7 @@ def run(settings: Settings, *, part: int = 0, parts: int = 1) -> None:
     metrics = Metrics()
     with contextlib.ExitStack() as stack:
         inbox = stack.enter_context(Inbox.attach(settings.inbox.path, part=part, parts=parts))
-        seen = Seen(places.get_seen(settings), part=part)
+        seen = Seen(places.get_seen(settings), part=part, parts=parts)
         stack.callback(seen.close)
         sink = stack.enter_context(
             Sink(

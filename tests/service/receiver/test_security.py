@@ -55,10 +55,10 @@ def identify(authority: Authority, name: str, *, days: int = 10) -> dict[str, by
     }
 
 
-def refuse(running: Running, **options: Any) -> grpc.StatusCode:
+def refuse(running: Running, body: bytes = b"x", **options: Any) -> grpc.StatusCode:
     """Send, and return what it was refused with."""
     with pytest.raises(grpc.RpcError) as refused:
-        running.export(b"x", **options)
+        running.export(body, **options)
     code: grpc.StatusCode = refused.value.code()
     return code
 
@@ -217,7 +217,7 @@ class TestBombs:
         running = start(receiver={"max_message_mib": 1}, inbox={"cap_bytes": 8 * 2**20})
         bomb = bytes(300 * 2**20)
         if protocol == "grpc":
-            code = refuse_bomb(running, bomb)
+            code = refuse(running, bomb, compression=grpc.Compression.Gzip)
             assert code == grpc.StatusCode.RESOURCE_EXHAUSTED
         else:
             packed = gzip.compress(gzip.compress(bomb, 1), 1)
@@ -229,12 +229,15 @@ class TestBombs:
         assert running.read_bodies()[-1] == b"alive"
 
 
-def refuse_bomb(running: Running, bomb: bytes) -> grpc.StatusCode:
-    """Send it packed."""
-    with pytest.raises(grpc.RpcError) as refused:
-        running.export(bomb, compression=grpc.Compression.Gzip)
-    code: grpc.StatusCode = refused.value.code()
-    return code
+class TestLimit:
+    def test_one_byte_more(self, receiver: Running) -> None:
+        """64 MiB and a byte are refused by both protocols; the service goes on."""
+        body = bytes(64 * 2**20 + 1)
+
+        assert refuse(receiver, body) == grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert receiver.post(body).status == 413
+        assert receiver.post(b"x").status == 200
+        assert receiver.read_bodies() == [b"x"]
 
 
 class TestSlowSenders:
