@@ -29,6 +29,8 @@ class Answer(NamedTuple):
     message: str = ""
     retry_after_s: float | None = None
     """`None`: for the sender to decide, or never."""
+    row: int | None = None
+    """Its id in the inbox, when it was accepted."""
 
 
 FAILED: Final = Answer("unavailable", "the request could not be handled; send it again", 1.0)
@@ -100,7 +102,7 @@ class Intake:
 
     async def _append(self, payload: Payload) -> Answer:
         try:
-            await asyncio.wrap_future(self._inbox.append(payload))
+            row = await asyncio.wrap_future(self._inbox.append(payload))
         except InboxFullError as error:
             return Answer("full", f"the inbox {error.problem}", error.retry_after_s)
         except InboxError as error:
@@ -109,7 +111,7 @@ class Intake:
             # What a host answers by itself, INTERNAL or 500, makes a collector drop the request.
             _logger.exception("a request could not be stored")
             return FAILED
-        return Answer("accepted")
+        return Answer("accepted", row=row)
 
 
 def explain_size(max_bytes: int) -> Answer:
