@@ -150,6 +150,12 @@ class TestRefusal:
         assert get_code(error) == grpc.StatusCode.UNAVAILABLE
         assert "disk full" in str(error)
 
+    def test_whatever_goes_wrong(self, receiver: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+        """An error of ours is UNAVAILABLE as well: after UNKNOWN a collector would drop."""
+        monkeypatch.setattr(receiver.receiver.inbox, "append", None)
+
+        assert get_code(refuse(receiver)) == grpc.StatusCode.UNAVAILABLE
+
     def test_stopping(self, receiver: Running) -> None:
         """While it stops, everything is UNAVAILABLE, and health says so."""
         receiver.receiver.intake.is_stopping = True

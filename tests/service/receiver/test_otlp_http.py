@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from tests.service.conftest import PROTOBUF, make_traces
 
 from cert_otel.errors import InboxError, InboxFullError
+from cert_otel.service.receiver import http_server
 from cert_otel.service.receiver.otlp_http import gunzip
 
 if TYPE_CHECKING:
@@ -134,6 +136,28 @@ class TestRefusal:
 
         assert (reply.status, reply.headers["retry-after"]) == (503, "1")
         assert Status.FromString(reply.body).message == "the inbox cannot be written: disk full"
+
+    def test_whatever_goes_wrong(self, receiver: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+        """An error of ours is 503 as well, wherever it happens."""
+        monkeypatch.setattr(receiver.receiver.inbox, "append", None)
+        assert receiver.post(b"x").status == 503
+        monkeypatch.setattr(receiver.receiver.intake, "take", None)
+        assert receiver.post(b"x").status == 503
+
+    def test_stopped_while_sending(
+        self, start: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What is half sent when the service stops is 503, and keeps nobody from stopping."""
+        monkeypatch.setattr(http_server, "_GRACE_S", 0.1)
+        receiver = start()
+        address = ("127.0.0.1", receiver.receiver.http_port)
+        with socket.create_connection(address) as half:
+            half.sendall(b"POST /v1/traces HTTP/1.1\r\ncontent-length: 9\r\n")
+            half.sendall(b"content-type: application/json\r\n\r\nx")
+            receiver.post(b"", path="/livez", method="GET")
+            receiver.stop()
+
+            assert half.recv(1_000).startswith(b"HTTP/1.1 503")
 
     def test_stopping(self, receiver: Running) -> None:
         """While it stops it is alive, not ready, and refuses for now."""

@@ -33,6 +33,9 @@ class Answer(NamedTuple):
     """Its id in the inbox, when it was accepted."""
 
 
+FAILED: Final = Answer("unavailable", "the request could not be handled; send it again", 1.0)
+
+
 class Intake:
     """Puts requests into the inbox, and answers when they are on disk.
 
@@ -95,12 +98,19 @@ class Intake:
             tenant=None if tenant is None else tenant[:_MAX_TENANT_CHARS],
             received_ns=self._clock_ns(),
         )
+        return await self._append(payload)
+
+    async def _append(self, payload: Payload) -> Answer:
         try:
             row = await asyncio.wrap_future(self._inbox.append(payload))
         except InboxFullError as error:
             return Answer("full", f"the inbox {error.problem}", error.retry_after_s)
         except InboxError as error:
             return Answer("unavailable", f"the inbox {error.problem}", _RETRY_SOON_S)
+        except Exception:
+            # What a host answers by itself, INTERNAL or 500, makes a collector drop the request.
+            _logger.exception("a request could not be stored")
+            return FAILED
         return Answer("accepted", row=row)
 
 

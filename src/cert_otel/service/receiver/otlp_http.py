@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import math
 import zlib
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from cert_otel.service.receiver.intake import Answer, explain_size
+from cert_otel.service.receiver.intake import FAILED, Answer, explain_size
 from cert_otel.service.receiver.otlp_grpc import TENANT, encode_status
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     Message = MutableMapping[str, Any]
     Receive = Callable[[], Awaitable[Message]]
     Send = Callable[[Message], Awaitable[None]]
+
+_logger = logging.getLogger("cert_otel.service")
 
 PATHS: Final[Mapping[str, Kind]] = {"/v1/traces": "traces", "/v1/logs": "logs"}
 ENCODINGS: Final[Mapping[str, Encoding]] = {
@@ -77,6 +80,17 @@ class OtlpHttp:
         """Answer one request."""
         if scope["type"] != "http":
             return
+        try:
+            await self._route(scope, receive, send)
+        except (Exception, asyncio.CancelledError) as error:
+            # Cancelled is what is still arriving when the service stops.
+            if not isinstance(error, asyncio.CancelledError):
+                _logger.exception("a request over HTTP could not be handled")
+            self._intake.note("http", FAILED)
+            with contextlib.suppress(RuntimeError):  # it was answered already
+                await _answer(send, "protobuf", 503, FAILED, close=True)
+
+    async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
         if path == "/livez":
             await _respond(send, 200, "text/plain", b"alive\n")
