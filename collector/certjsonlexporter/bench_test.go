@@ -24,7 +24,7 @@ import (
 const (
 	benchSpans   = 512
 	benchSenders = 16
-	benchRequest = 3 // of each sender in a round
+	benchRequest = 8 // of each sender in a round
 )
 
 // callSpans are 512 spans of 25 attributes, 2 kB each.
