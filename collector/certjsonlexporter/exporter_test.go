@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -232,28 +233,63 @@ func TestASecondWriterIsRefused(t *testing.T) {
 	require.NoError(t, second.Shutdown(t.Context()))
 }
 
-// A write that fails leaves nothing behind, and the next one is whole.
+func openTestFile(t *testing.T) *lineFile {
+	t.Helper()
+	file, _, err := openLineFile(filepath.Join(t.TempDir(), "trail.jsonl"), 0)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, file.close()) })
+	return file
+}
+
+// A line that cannot be written leaves nothing behind, and the next one is whole.
 func TestAFailedWriteLeavesNothing(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "trail.jsonl")
-	file, _, err := openLineFile(path, 0)
+	file := openTestFile(t)
+	require.NoError(t, file.append([]byte("{\"a\":1}")))
+	writable := file.file
+	readable, err := os.Open(file.path)
 	require.NoError(t, err)
-	_, _, err = file.write([][]byte{[]byte("{\"a\":1}")})
-	require.NoError(t, err)
-	whole := file.file
-	file.file, err = os.OpenFile(path, os.O_RDONLY, 0)
-	require.NoError(t, err)
-	_, _, err = file.write([][]byte{[]byte("{\"b\":2}")})
-	require.Error(t, err)
-	require.NoError(t, file.file.Close())
+	file.file = readable
+	require.Error(t, file.append([]byte("{\"b\":2}")))
+	require.NoError(t, readable.Close())
 
-	_, err = whole.WriteString("{\"torn")
+	_, err = writable.WriteString("{\"torn")
 	require.NoError(t, err)
-	file.file = whole
-	_, _, err = file.write([][]byte{[]byte("{\"c\":3}")})
+	file.file = writable
+	require.NoError(t, file.append([]byte("{\"c\":3}")))
 
+	assert.Equal(t, [][]byte{[]byte("{\"a\":1}"), []byte("{\"c\":3}")}, readLines(t, file.path))
+}
+
+// A sync that fails takes back what is not on disk for certain, and no more.
+func TestAFailedSyncTakesLinesBack(t *testing.T) {
+	file := openTestFile(t)
+	require.NoError(t, file.append([]byte("{\"a\":1}")))
+	require.NoError(t, file.sync())
+	require.NoError(t, file.append([]byte("{\"b\":2}")))
+	require.ErrorIs(t, file.settle(file.size, syscall.EIO), syscall.EIO)
+	require.NoError(t, file.append([]byte("{\"c\":3}")))
+
+	assert.Equal(t, [][]byte{[]byte("{\"a\":1}"), []byte("{\"c\":3}")}, readLines(t, file.path))
+}
+
+// The senders of a group that failed are told, and so are those that wrote behind it.
+func TestAFailedGroupIsAnErrorForAll(t *testing.T) {
+	settings := exportertest.NewNopSettings(metadata.Type).TelemetrySettings
+	j, err := openJournal(filepath.Join(t.TempDir(), "trail.jsonl"), 0, settings)
 	require.NoError(t, err)
-	require.NoError(t, file.close())
-	assert.Equal(t, [][]byte{[]byte("{\"a\":1}"), []byte("{\"c\":3}")}, readLines(t, path))
+	t.Cleanup(func() { require.NoError(t, j.close()) })
+	j.mutex.Lock()
+	first := j.take()
+	first.bytes = 8
+	j.group.bytes = 8
+	second := j.group
+
+	j.finish(first, syscall.EIO)
+	j.mutex.Unlock()
+
+	require.ErrorIs(t, first.err, syscall.EIO)
+	require.ErrorIs(t, second.err, syscall.EIO)
+	require.NoError(t, j.append([]byte("{}")))
 }
 
 func TestBytesAreCounted(t *testing.T) {

@@ -2,7 +2,7 @@ package certjsonlexporter // import "github.com/cert-otel/cert-otel/collector/ce
 
 import (
 	"context"
-	"errors"
+	"sync"
 	"time"
 
 	"go.opentelemetry.io/collector/component"
@@ -11,21 +11,35 @@ import (
 	"github.com/cert-otel/cert-otel/collector/certjsonlexporter/internal/metadata"
 )
 
-var errClosed = errors.New("the exporter is shut down")
-
-// journal gathers lines that come at the same time and commits them together, in one goroutine.
+// journal lets each sender write its own line, and syncs for all that wait, in one goroutine: the lines
+// that come while a sync is under way share the next one.
 type journal struct {
-	file      *lineFile
 	telemetry *metadata.TelemetryBuilder
-	logger    *zap.Logger
-	requests  chan request
-	closing   chan struct{}
 	closed    chan struct{}
+
+	mutex sync.Mutex
+	// changed says that lines wait, that a sync is over, or that the journal closes.
+	changed sync.Cond
+	file    *lineFile
+	group   *group
+	syncing bool
+	closing bool
 }
 
-type request struct {
-	line []byte
-	done chan error
+// group is the lines that share a sync.
+type group struct {
+	bytes int64
+	done  chan struct{}
+	err   error
+}
+
+func newGroup() *group {
+	return &group{done: make(chan struct{})}
+}
+
+func (g *group) finish(err error) {
+	g.err = err
+	close(g.done)
 }
 
 func openJournal(path string, maxBytes int64, settings component.TelemetrySettings) (*journal, error) {
@@ -42,77 +56,109 @@ func openJournal(path string, maxBytes int64, settings component.TelemetrySettin
 		settings.Logger.Warn("cut a torn line, which was never acknowledged",
 			zap.String("path", path), zap.Int64("bytes", cut))
 	}
-	j := &journal{
-		file: file, telemetry: telemetry, logger: settings.Logger,
-		requests: make(chan request), closing: make(chan struct{}), closed: make(chan struct{}),
-	}
+	j := &journal{telemetry: telemetry, closed: make(chan struct{}), file: file, group: newGroup()}
+	j.changed.L = &j.mutex
 	go j.run()
 	return j, nil
 }
 
 func (j *journal) append(line []byte) error {
-	done := make(chan error, 1)
-	select {
-	case j.requests <- request{line, done}:
-		return <-done
-	case <-j.closing:
-		return errClosed
+	group, err := j.write(line)
+	if err != nil {
+		return err
 	}
+	<-group.done
+	return group.err
 }
 
-func (j *journal) close() error {
-	close(j.closing)
-	<-j.closed
-	j.telemetry.Shutdown()
-	return j.file.close()
+// write puts a line behind the others and returns the group whose sync it shares.
+func (j *journal) write(line []byte) (*group, error) {
+	j.mutex.Lock()
+	defer j.mutex.Unlock()
+	if err := j.makeRoom(int64(len(line)) + 1); err != nil {
+		return nil, err
+	}
+	if err := j.file.append(line); err != nil {
+		return nil, err
+	}
+	j.group.bytes += int64(len(line)) + 1
+	j.changed.Broadcast()
+	return j.group, nil
+}
+
+// makeRoom replaces the file where it is full or gone from its path, after all of it is on disk.
+func (j *journal) makeRoom(size int64) error {
+	for j.syncing && j.file.mustBeReplaced(size) {
+		j.changed.Wait()
+	}
+	if !j.file.mustBeReplaced(size) {
+		return nil
+	}
+	if j.group.bytes > 0 {
+		j.finish(j.take(), j.file.sync())
+	}
+	rotated, err := j.file.replace()
+	if rotated {
+		j.telemetry.ExporterCertjsonlRotations.Add(context.Background(), 1)
+	}
+	return err
 }
 
 func (j *journal) run() {
 	defer close(j.closed)
+	j.mutex.Lock()
+	defer j.mutex.Unlock()
 	for {
-		select {
-		case first := <-j.requests:
-			waiting := j.gather(first)
-			err := j.commit(waiting)
-			for _, one := range waiting {
-				one.done <- err
-			}
-		case <-j.closing:
+		for j.group.bytes == 0 && !j.closing {
+			j.changed.Wait()
+		}
+		if j.group.bytes == 0 {
 			return
 		}
+		j.syncGroup()
 	}
 }
 
-// gather takes the lines that wait already: they came while the last commit was under way.
-func (j *journal) gather(first request) []request {
-	waiting := []request{first}
-	for len(waiting) < maxLines {
-		select {
-		case next := <-j.requests:
-			waiting = append(waiting, next)
-		default:
-			return waiting
-		}
-	}
-	return waiting
-}
-
-func (j *journal) commit(waiting []request) error {
-	ctx := context.Background()
+// syncGroup lets others write while the disk is at work.
+func (j *journal) syncGroup() {
+	group, end := j.take(), j.file.size
+	j.syncing = true
+	j.mutex.Unlock()
 	start := time.Now()
-	lines := make([][]byte, len(waiting))
-	for index, one := range waiting {
-		lines[index] = one.line
+	err := j.file.datasync()
+	took := time.Since(start)
+	j.mutex.Lock()
+	j.syncing = false
+	j.finish(group, j.file.settle(end, err))
+	j.telemetry.ExporterCertjsonlCommitDuration.Record(context.Background(), took.Seconds())
+	j.changed.Broadcast()
+}
+
+func (j *journal) take() *group {
+	taken := j.group
+	j.group = newGroup()
+	return taken
+}
+
+// finish tells a group's senders what became of their lines. An error is that of the lines behind
+// them too: the file was cut before all of them.
+func (j *journal) finish(done *group, err error) {
+	ctx := context.Background()
+	if err == nil {
+		j.telemetry.ExporterCertjsonlCommits.Add(ctx, 1)
+		j.telemetry.ExporterCertjsonlBytes.Add(ctx, done.bytes)
+	} else if j.group.bytes > 0 {
+		j.take().finish(err)
 	}
-	rotated, size, err := j.file.write(lines)
-	if rotated {
-		j.telemetry.ExporterCertjsonlRotations.Add(ctx, 1)
-	}
-	if err != nil {
-		return err
-	}
-	j.telemetry.ExporterCertjsonlCommitDuration.Record(ctx, time.Since(start).Seconds())
-	j.telemetry.ExporterCertjsonlCommits.Add(ctx, 1)
-	j.telemetry.ExporterCertjsonlBytes.Add(ctx, size)
-	return nil
+	done.finish(err)
+}
+
+func (j *journal) close() error {
+	j.mutex.Lock()
+	j.closing = true
+	j.changed.Broadcast()
+	j.mutex.Unlock()
+	<-j.closed
+	j.telemetry.Shutdown()
+	return j.file.close()
 }

@@ -17,20 +17,21 @@ const (
 	fileMode      = 0o600
 	directoryMode = 0o700
 	tailBlock     = 64 << 10
-	// maxLines fit into one call of writev, which takes 1024 parts.
-	maxLines = 512
 )
 
 var lineEnd = []byte{'\n'}
 
-// lineFile is a file that holds whole lines only, whatever fails. One goroutine uses it.
+// lineFile is a file that holds whole lines only, whatever fails. Its owner lets one in at a time,
+// but for datasync.
 type lineFile struct {
 	path     string
 	maxBytes int64
 	file     *os.File
-	// size is the end of the last line on disk; anything behind it is cut before the next write.
+	// size is the end of the last whole line; where torn, what is behind it is cut before the next.
 	size int64
 	torn bool
+	// synced is the end of the last line on disk.
+	synced int64
 }
 
 // openLineFile opens or creates a file and cuts what a killed writer left behind its last line end.
@@ -57,7 +58,7 @@ func (f *lineFile) open() (int64, error) {
 	if err != nil {
 		return 0, errors.Join(fmt.Errorf("%s: %w", f.path, err), file.Close())
 	}
-	f.file, f.size, f.torn = file, size, false
+	f.file, f.size, f.synced, f.torn = file, size, size, false
 	return cut, syncDirectory(filepath.Dir(f.path))
 }
 
@@ -96,45 +97,41 @@ func findLastLineEnd(file *os.File, end int64) (int64, error) {
 	return 0, nil
 }
 
-// write appends lines, each given without its end, by one call of the system, and syncs. After an
-// error none of them is in the file.
-func (f *lineFile) write(lines [][]byte) (rotated bool, size int64, err error) {
-	parts, size := endLines(lines)
+// append writes a line and its end by one call of the system. After an error it is not in the file.
+func (f *lineFile) append(line []byte) error {
 	if err := f.cutTorn(); err != nil {
-		return false, 0, err
-	}
-	rotated, err = f.makeRoom(size)
-	if err != nil {
-		return rotated, 0, err
-	}
-	f.torn = true
-	if err := f.append(parts, size); err != nil {
-		return rotated, 0, errors.Join(fmt.Errorf("%s: %w", f.path, err), f.cutTorn())
-	}
-	f.torn = false
-	f.size += size
-	return rotated, size, nil
-}
-
-func (f *lineFile) append(parts [][]byte, size int64) error {
-	written, err := unix.Writev(int(f.file.Fd()), parts)
-	if err != nil {
 		return err
 	}
-	if int64(written) < size {
-		return fmt.Errorf("%d of %d bytes written: %w", written, size, syscall.ENOSPC)
+	size := int64(len(line) + len(lineEnd))
+	written, err := unix.Writev(int(f.file.Fd()), [][]byte{line, lineEnd})
+	if err == nil && int64(written) < size {
+		err = fmt.Errorf("%d of %d bytes written: %w", written, size, syscall.ENOSPC)
 	}
+	if err != nil {
+		f.torn = true
+		return errors.Join(fmt.Errorf("%s: %w", f.path, err), f.cutTorn())
+	}
+	f.size += size
+	return nil
+}
+
+func (f *lineFile) sync() error {
+	return f.settle(f.size, f.datasync())
+}
+
+func (f *lineFile) datasync() error {
 	return unix.Fdatasync(int(f.file.Fd()))
 }
 
-// endLines puts a line end behind each line, without copying any.
-func endLines(lines [][]byte) (parts [][]byte, size int64) {
-	parts = make([][]byte, 0, 2*len(lines))
-	for _, line := range lines {
-		parts = append(parts, line, lineEnd)
-		size += int64(len(line)) + 1
+// settle takes note of a sync of the lines up to end. After an error all that is not on disk is cut:
+// what the kernel still has of it may be lost or not.
+func (f *lineFile) settle(end int64, err error) error {
+	if err == nil {
+		f.synced = end
+		return nil
 	}
-	return parts, size
+	f.size, f.torn = f.synced, true
+	return errors.Join(fmt.Errorf("%s: %w", f.path, err), f.cutTorn())
 }
 
 func (f *lineFile) cutTorn() error {
@@ -148,18 +145,24 @@ func (f *lineFile) cutTorn() error {
 	return nil
 }
 
-// makeRoom gives the path a new file where it has none any more, or where the old one is full.
-func (f *lineFile) makeRoom(size int64) (rotated bool, err error) {
-	if !f.isAtPath() {
-		return false, f.reopen()
+// mustBeReplaced says whether the path has no file any more, or no room for so many bytes.
+func (f *lineFile) mustBeReplaced(size int64) bool {
+	return !f.isAtPath() || f.isFull(size)
+}
+
+func (f *lineFile) isFull(size int64) bool {
+	return f.maxBytes > 0 && f.size > 0 && f.size+size > f.maxBytes
+}
+
+// replace opens a new file at the path; one that is there is renamed first.
+func (f *lineFile) replace() (rotated bool, err error) {
+	if f.isAtPath() {
+		if err := os.Rename(f.path, nameRotated(f.path, time.Now())); err != nil {
+			return false, err
+		}
+		rotated = true
 	}
-	if f.maxBytes == 0 || f.size == 0 || f.size+size <= f.maxBytes {
-		return false, nil
-	}
-	if err := os.Rename(f.path, nameRotated(f.path, time.Now())); err != nil {
-		return false, err
-	}
-	return true, f.reopen()
+	return rotated, f.reopen()
 }
 
 // isAtPath is false after somebody renamed or deleted the file.

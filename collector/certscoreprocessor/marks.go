@@ -21,6 +21,9 @@ const (
 // markOf says what the name of one attribute tells. The marks are those of
 // src/cert_otel/wire/dialects; testdata/marks.json holds both to the same.
 func markOf(name string) mark {
+	if name == "" || !initials[name[0]] {
+		return markNone
+	}
 	switch name {
 	case "gen_ai.operation.name", "gen_ai.provider.name", "gen_ai.system", "gen_ai.request.model",
 		"cert.record.kind",
@@ -36,11 +39,12 @@ func markOf(name string) mark {
 	return prefixOf(name)
 }
 
-// prefixOf looks at the first letter before it compares: most names of most spans end here.
+// initials of all marks. Most names of most spans (http, url, server, db, …) have none of them.
+var initials = [256]bool{
+	'a': true, 'c': true, 'f': true, 'g': true, 'l': true, 'o': true, 'p': true, 'r': true, 't': true,
+}
+
 func prefixOf(name string) mark {
-	if name == "" {
-		return markNone
-	}
 	switch name[0] {
 	case 'o':
 		if strings.HasPrefix(name, "openinference.") {

@@ -86,6 +86,8 @@ class Sink:
         self.endpoint = f"127.0.0.1:{self.port}"
         self._handlers = handlers
         self._received: dict[str, list[bytes]] = {TRACES: [], LOGS: [], METRICS: []}
+        self._spans: list[tuple[bytes, bytes]] = []
+        self._read = 0
         self._lock = threading.Lock()
         self._server: grpc.Server | None = None
 
@@ -122,11 +124,11 @@ class Sink:
 
     def list_spans(self) -> list[tuple[bytes, bytes]]:
         """Return of each span its id (trace and span together) and all there is of it."""
-        return [
-            pair
-            for request in self.list_requests(TRACES)
-            for pair in list_spans(ExportTraceServiceRequest.FromString(request))
-        ]
+        requests = self.list_requests(TRACES)
+        for request in requests[self._read :]:
+            self._spans += list_spans(ExportTraceServiceRequest.FromString(request))
+        self._read = len(requests)
+        return list(self._spans)
 
     def list_ids(self) -> list[bytes]:
         """Return the id of each span that came."""

@@ -50,7 +50,7 @@ class TestFanOut:
     def test_backend_has_all_unchanged_and_once(self, chain: Chain) -> None:
         """The user's backend receives what it received before, byte for byte, without copies."""
         assert isinstance(chain.scorer, Sink)
-        requests = make_mixed(2000)
+        requests = make_mixed(20_000)
         sent = list_all(requests)
 
         chain.send(*requests)

@@ -69,14 +69,14 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	errs = errors.Join(errs, err)
 	builder.ExporterCertjsonlCommitDuration, err = builder.meter.Float64Histogram(
 		"otelcol_exporter_certjsonl_commit_duration",
-		metric.WithDescription("How long one write with its sync took. [Alpha]"),
+		metric.WithDescription("How long one sync took. [Alpha]"),
 		metric.WithUnit("s"),
 		metric.WithExplicitBucketBoundaries([]float64{0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5}...),
 	)
 	errs = errors.Join(errs, err)
 	builder.ExporterCertjsonlCommits, err = builder.meter.Int64Counter(
 		"otelcol_exporter_certjsonl_commits",
-		metric.WithDescription("Writes with their sync; concurrent exports share one. [Alpha]"),
+		metric.WithDescription("Syncs; concurrent exports share one. [Alpha]"),
 		metric.WithUnit("{commit}"),
 	)
 	errs = errors.Join(errs, err)

@@ -40,7 +40,7 @@ func AssertEqualExporterCertjsonlBytes(t *testing.T, tt *componenttest.Telemetry
 func AssertEqualExporterCertjsonlCommitDuration(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.HistogramDataPoint[float64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_exporter_certjsonl_commit_duration",
-		Description: "How long one write with its sync took. [Alpha]",
+		Description: "How long one sync took. [Alpha]",
 		Unit:        "s",
 		Data: metricdata.Histogram[float64]{
 			Temporality: metricdata.CumulativeTemporality,
@@ -55,7 +55,7 @@ func AssertEqualExporterCertjsonlCommitDuration(t *testing.T, tt *componenttest.
 func AssertEqualExporterCertjsonlCommits(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_exporter_certjsonl_commits",
-		Description: "Writes with their sync; concurrent exports share one. [Alpha]",
+		Description: "Syncs; concurrent exports share one. [Alpha]",
 		Unit:        "{commit}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
