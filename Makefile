@@ -51,6 +51,9 @@ bench: $(STAMP)  ## Print every figure that docs/performance.md claims (about 20
 	$(BIN)/python scripts/test_compiled.py
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/scoring.py --texts 16 --max-tokens 512 --threads 1
+	$(BIN)/python benchmarks/metamorphic.py
+	@if test -d "$(DATA)"; then set -x; $(BIN)/python benchmarks/evaluation.py --data "$(DATA)"; \
+	  else echo "benchmarks/evaluation.py: skipped, $(DATA) is not there; DATA= names the folder of the labelled answers, see docs/evaluation.md"; fi
 
 PROSE ?= build/prose.jsonl.gz
 DATA ?= build/data
