@@ -80,6 +80,9 @@ bench: $(STAMP)  ## Print every figure that docs/performance.md claims (about 20
 	$(BIN)/python benchmarks/service.py --seconds 20
 	$(BIN)/python benchmarks/scoring.py --texts 16 --max-tokens 512 --threads 1
 	$(FIND_GO) && cd collector && go test -run xxx -bench . -benchtime 5s ./certscoreprocessor ./certjsonlexporter
+	$(BIN)/python benchmarks/metamorphic.py
+	@if test -d "$(DATA)"; then set -x; $(BIN)/python benchmarks/evaluation.py --data "$(DATA)"; \
+	  else echo "benchmarks/evaluation.py: skipped, $(DATA) is not there; DATA= names the folder of the labelled answers, see docs/evaluation.md"; fi
 
 PROSE ?= build/prose.jsonl.gz
 DATA ?= build/data
