@@ -214,13 +214,14 @@ def _load(
     arguments += ["--seconds", str(seconds), "--rate", str(per_s or 0)]
     wal_mib: list[float] = []
     rss_mib: list[float] = []
-    senders = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.PIPE)
-    while senders.poll() is None:
-        wal_mib.append(service.read_wal_mib())
-        rss_mib.append(service.read_rss_mib())
-        time.sleep(look_s)
-    output, _ = senders.communicate()
-    sent = json.loads(output)
+    with tempfile.TemporaryFile() as output:  # a pipe would hold no more than 64 kB
+        senders = subprocess.Popen([sys.executable, *arguments], stdout=output)
+        while senders.poll() is None:
+            wal_mib.append(service.read_wal_mib())
+            rss_mib.append(service.read_rss_mib())
+            time.sleep(look_s)
+        output.seek(0)
+        sent = json.load(output)
     return sent["latencies"], wal_mib, rss_mib, sent["seconds"]
 
 
