@@ -7,36 +7,33 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.scoring.hub import COMMIT, Hub
 from tests.scoring.reference import build_network
 
 from cert_otel.cli import main
-from cert_otel.scoring import catalogue
 from cert_otel.scoring.defaults import ON_CPU, REFERENCE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
-
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 @pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     """Let the hub's cache be an empty folder of the test."""
-    folder = tmp_path / "hub"
-    folder.mkdir()
-    for module in ("huggingface_hub.constants", "huggingface_hub.utils._cache_manager"):
-        monkeypatch.setattr(f"{module}.HF_HUB_CACHE", str(folder))
-    monkeypatch.setattr("huggingface_hub.file_download.HF_HUB_CACHE", str(folder), raising=False)
-    return folder
+    (tmp_path / "hub").mkdir()
+    with Hub(tmp_path / "hub") as server:
+        server.take_over(monkeypatch)
+        yield server
+    assert server.asked == []
 
 
 @pytest.fixture
 def list_models(
-    capsys: pytest.CaptureFixture[str], cache: Path
+    capsys: pytest.CaptureFixture[str], hub: Hub
 ) -> Callable[..., dict[str, dict[str, Any]]]:
     """Run the command; return its models by name."""
-    del cache
+    del hub
 
     def run(*folders: Path) -> dict[str, dict[str, Any]]:
         assert main(["models", *map(str, folders), "--format", "json"]) == 0
@@ -44,15 +41,6 @@ def list_models(
         return {model["name"]: model for model in printed["models"]}
 
     return run
-
-
-def put_into_cache(cache: Path, name: str, model: Path) -> None:
-    """Store a folder as the hub's client does."""
-    repository = cache / f"models--{name.replace('/', '--')}"
-    shutil.copytree(model, repository / "snapshots" / COMMIT)
-    (repository / "refs").mkdir()
-    (repository / "refs" / "main").write_text(COMMIT)
-    (repository / "blobs").mkdir()
 
 
 class TestModels:
@@ -68,12 +56,12 @@ class TestModels:
         assert model["needed_bytes"] in (2 * parameters, 4 * parameters)
 
     def test_the_cache_of_the_hub(
-        self, scorer: Path, cache: Path, list_models: Callable[..., dict[str, Any]]
+        self, scorer: Path, hub: Hub, list_models: Callable[..., dict[str, Any]]
     ) -> None:
         """By name and commit; what predicts no token is left out."""
-        put_into_cache(cache, "someone/tiny", scorer)
-        put_into_cache(cache, "someone/embedder", scorer)
-        snapshot = cache / "models--someone--embedder" / "snapshots" / COMMIT
+        hub.put_into_cache("someone/tiny", scorer)
+        hub.put_into_cache("someone/embedder", scorer)
+        snapshot = hub.cache / "models--someone--embedder" / "snapshots" / COMMIT
         (snapshot / "config.json").write_text('{"architectures": ["BertModel"]}')
         found = list_models()
 
@@ -139,15 +127,36 @@ class TestModels:
 
 
 class TestChoice:
-    """Who names no model gets the best that is here."""
+    """Who names no model gets the best that is here and fits."""
 
-    def test_is_what_the_cache_has(self, scorer: Path, cache: Path) -> None:
+    def test_is_what_the_cache_has(
+        self, scorer: Path, hub: Hub, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         """The suggested model if it was downloaded; else the packaged one."""
-        assert catalogue.choose_model(has_gpu=False) == REFERENCE
+        assert choose(capsys) == REFERENCE
 
-        put_into_cache(cache, ON_CPU, scorer)
-        assert catalogue.choose_model(has_gpu=False) == ON_CPU
-        assert catalogue.choose_model(has_gpu=True) == REFERENCE
+        hub.put_into_cache(ON_CPU, scorer)
+        assert choose(capsys) == ON_CPU
+
+    def test_fits(
+        self,
+        scorer: Path,
+        hub: Hub,
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """One that is here and too large is passed over."""
+        hub.put_into_cache(ON_CPU, scorer)
+        monkeypatch.setattr("cert_otel.scoring.models.count_free_bytes", lambda _: 1_000)
+
+        assert choose(capsys) == REFERENCE
+
+
+def choose(capsys: pytest.CaptureFixture[str]) -> str:
+    """Return the model that would score."""
+    assert main(["models", "--format", "json"]) == 0
+    chosen: str = json.loads(capsys.readouterr().out)["chosen"]
+    return chosen
 
 
 class TestTable:
@@ -156,13 +165,13 @@ class TestTable:
     def test_the_machine_and_the_models(
         self,
         scorer: Path,
-        cache: Path,
+        hub: Hub,
         capsys: pytest.CaptureFixture[str],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         """Device and memory, the model that would be taken, and a row for each."""
         monkeypatch.setenv("COLUMNS", "400")
-        put_into_cache(cache, "someone/tiny", scorer)
+        hub.put_into_cache("someone/tiny", scorer)
         assert main(["models", str(scorer)]) == 0
 
         facts, _, table = capsys.readouterr().out.partition("\n\n")

@@ -59,11 +59,11 @@ def models(*folders: Path, format: Format = "table") -> int:  # noqa: A002 - the
         format: A table, or JSON for machines.
     """
     settings = get_valid_config()
-    from cert_otel.scoring.catalogue import choose_model, list_models  # noqa: PLC0415 - [score]
+    from cert_otel.scoring.catalogue import list_models  # noqa: PLC0415 - needs the [score] extra
 
     machine = _look_at_machine()
     entries = list_models(list(folders))
-    chosen = settings.scorer_model or choose_model(has_gpu=machine.device.startswith("cuda"))
+    chosen = settings.scorer_model or _choose(machine, entries)
     if format == "json":
         print_json(_describe(machine, entries, chosen))
         return 0
@@ -90,6 +90,15 @@ def _look_at_machine() -> Machine:
         width_bytes=dtype.itemsize,
         free_bytes=count_free_bytes(device),
     )
+
+
+def _choose(machine: Machine, entries: Sequence[ModelEntry]) -> str:
+    """Return the model that `defaults.load` takes where none is named."""
+    from cert_otel.scoring.defaults import list_candidates  # noqa: PLC0415 - [score]
+
+    too_large = {entry.name for entry in entries if machine.fits(entry) is False}
+    *better, packaged = list_candidates(has_gpu=machine.device.startswith("cuda"))
+    return next((name for name in better if name not in too_large), packaged)
 
 
 def _describe(machine: Machine, entries: Sequence[ModelEntry], chosen: str) -> dict[str, Any]:

@@ -10,9 +10,10 @@ import math
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
-from huggingface_hub import scan_cache_dir, try_to_load_from_cache
+from huggingface_hub import scan_cache_dir
 from huggingface_hub.errors import CacheNotFound
 
+from cert_otel.scoring._hub import CONFIGURATION
 from cert_otel.scoring.defaults import ON_CPU, ON_CUDA, REFERENCE, REFERENCE_FOLDER
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ Source = Literal["packaged", "folder", "cache", "hub"]
 SUGGESTED: Final = {ON_CPU: 494_032_768, ON_CUDA: 7_615_616_512}
 """Names on the hub and their parameters, as their model cards have them."""
 
-_CONFIGURATION: Final = "config.json"
 _CAUSAL: Final = ("ForCausalLM", "LMHeadModel")
 """How transformers ends the names of what predicts the next token."""
 _WEIGHTS: Final = ("*.safetensors", "pytorch_model*.bin")
@@ -46,18 +46,6 @@ class ModelEntry(msgspec.Struct, frozen=True, kw_only=True):
     """Of the weights."""
     problem: str | None = None
     """Why it cannot be used as it is."""
-
-
-def get_folder(name: str) -> str:
-    """Return what is loaded for a name: of the reference model its folder."""
-    return str(REFERENCE_FOLDER) if name == REFERENCE else name
-
-
-def choose_model(*, has_gpu: bool) -> str:
-    """Return the model for who names none: never one that would have to be downloaded."""
-    fitting = ON_CUDA if has_gpu else ON_CPU
-    cached = isinstance(try_to_load_from_cache(fitting, _CONFIGURATION), str)
-    return fitting if cached else REFERENCE
 
 
 def list_models(folders: list[Path]) -> list[ModelEntry]:
@@ -100,7 +88,7 @@ def _list_cached() -> Iterator[ModelEntry]:
         if repository.repo_type != "model":
             continue
         for revision in sorted(repository.revisions, key=lambda revision: revision.commit_hash):
-            if _is_causal(_read_json(revision.snapshot_path / _CONFIGURATION)):
+            if _is_causal(_read_json(revision.snapshot_path / CONFIGURATION)):
                 yield describe_folder(
                     repository.repo_id,
                     revision.snapshot_path,
@@ -112,9 +100,9 @@ def _list_cached() -> Iterator[ModelEntry]:
 def _find_problem(folder: Path, weights: list[Path]) -> str | None:
     if not folder.is_dir():
         return "no such folder"
-    configuration = _read_json(folder / _CONFIGURATION)
+    configuration = _read_json(folder / CONFIGURATION)
     if configuration is None:
-        return f"no {_CONFIGURATION}: not a folder of a model"
+        return f"no {CONFIGURATION}: not a folder of a model"
     if not _is_causal(configuration):
         return "not a causal language model"
     shards = set(_read_shards(folder)) - {path.name for path in weights}

@@ -11,7 +11,7 @@ import importlib.util
 import re
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 import torch
 import transformers
@@ -30,6 +30,7 @@ from cert_otel.errors import (
     TokenizerMismatchError,
     UnsupportedModelError,
 )
+from cert_otel.scoring._hub import find_commit, without_telemetry
 from cert_otel.scoring.networks import LoadedModel, Quantization, find_head, prepare
 
 if TYPE_CHECKING:
@@ -81,13 +82,16 @@ def load_model(
     chosen = find_dtype(dtype, target)
     _check_quantization(quantization)
     _check_folder(name)
-    arguments = {
+    arguments: dict[str, Any] = {
         "revision": revision,
         "local_files_only": offline,
         "trust_remote_code": name in allow_remote_code,
     }
-    with _without_progress_bars(), _explained(name, offline=offline):
+    with without_telemetry(), _without_progress_bars(), _explained(name, offline=offline):
         config = AutoConfig.from_pretrained(name, **arguments)
+        # The rest is of the same commit, even if the branch moves on meanwhile.
+        commit = find_commit(name, revision)
+        arguments["revision"] = commit or revision
         _check_memory(name, config, target, chosen, quantization)
         tokenizer = AutoTokenizer.from_pretrained(name, **arguments)
         network = AutoModelForCausalLM.from_pretrained(
@@ -103,7 +107,7 @@ def load_model(
         network,
         tokenizer,
         name=name,
-        revision=_find_revision(name, config),
+        revision=commit or _find_revision(name),
         quantization=quantization,
     )
 
@@ -172,11 +176,9 @@ def _check_folder(name: str) -> None:
         raise ModelNotFoundError(name, "not the folder of a model: it has no config.json")
 
 
-def _find_revision(name: str, config: PreTrainedConfig) -> str:
+def _find_revision(name: str) -> str:
     folder = Path(name)
-    if folder.is_dir():
-        return fingerprint(folder)
-    return getattr(config, "_commit_hash", None) or "unknown"
+    return fingerprint(folder) if folder.is_dir() else "unknown"
 
 
 @contextmanager
