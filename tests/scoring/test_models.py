@@ -23,10 +23,10 @@ from cert_otel.errors import (
     UnsupportedModelError,
 )
 from cert_otel.scoring import models
-from cert_otel.scoring.engine import Engine
 from cert_otel.scoring.models import find_device, find_dtype, fingerprint, load_model
 from cert_otel.scoring.networks import prepare
 from cert_otel.scoring.prompts import Sample
+from cert_otel.scoring.scorer import TokenScorer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,9 +60,9 @@ class TestLoadModel:
         model = load_model(folder, dtype="float32", offline=True)
         sample = Sample(prompt="Hi", completion="It rains.")
 
-        (loaded,) = Engine(model).score([sample])
+        (loaded,) = TokenScorer(model).score([sample])
         saved = prepare(build_network("qwen2"), build_tokenizer(), name="saved")
-        (expected,) = Engine(saved).score([sample])
+        (expected,) = TokenScorer(saved).score([sample])
 
         assert loaded.tokens is not None
         assert expected.tokens is not None

@@ -27,9 +27,9 @@ def open_model(name: str | None) -> LoadedModel:
 def open_scorer(model: LoadedModel) -> AnswerScorer:
     """Return what measures answers; without an embedder it says so, once."""
     from cert_otel.scoring.answers import AnswerScorer  # noqa: PLC0415 - torch takes seconds
-    from cert_otel.scoring.engine import Engine  # noqa: PLC0415 - likewise
+    from cert_otel.scoring.scorer import TokenScorer  # noqa: PLC0415 - likewise
 
-    return AnswerScorer(Engine(model), _open_embedder())
+    return AnswerScorer(TokenScorer(model), _open_embedder())
 
 
 def _open_embedder() -> Embedder | None:

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from cert_otel.cli import _models
 from cert_otel.cli._backlog import NO_IDS, Limits, get_key, write_results
 from cert_otel.scoring.answers import Scorer, find_skip_reason, make_answer, make_evaluation
-from cert_otel.scoring.engine import CPU_BUDGET, CUDA_BUDGET
+from cert_otel.scoring.scorer import CPU_BUDGET, CUDA_BUDGET
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from cert_otel.records import Record
     from cert_otel.scoring.embedding import Embedder
-    from cert_otel.scoring.engine import Engine, Result
     from cert_otel.scoring.phase_space import PhaseTrajectory
     from cert_otel.scoring.prompts import Template
+    from cert_otel.scoring.scorer import Result, TokenScorer
     from cert_otel.scoring.token_scores import AnswerScore
 
 NO_CONTENT: Final = frozenset({"no_content", "unreadable_content"})
@@ -75,9 +75,9 @@ def make_answer(record: Record, *, template: Template = "auto") -> Answer:
 class AnswerScorer:
     """A scoring model and a sentence embedder; not for several threads at once."""
 
-    def __init__(self, engine: Engine, embedder: Embedder | None) -> None:
+    def __init__(self, scorer: TokenScorer, embedder: Embedder | None) -> None:
         """Set up; without an embedder there are no energies."""
-        self._engine = engine
+        self._scorer = scorer
         self._embedder = embedder
 
     def measure(self, answers: Sequence[Answer]) -> list[Measured | Exception]:
@@ -91,7 +91,7 @@ class AnswerScorer:
         return [outcome for answer in answers for outcome in self.measure([answer])]
 
     def _measure(self, answers: Sequence[Answer]) -> list[Measured]:
-        results = self._engine.score([answer.sample for answer in answers])
+        results = self._scorer.score([answer.sample for answer in answers])
         # What was not scored has no question to measure from.
         asked = [
             (answer.question if result.status == "scored" else None, answer.sample.completion)

@@ -15,8 +15,8 @@ from cert_otel.errors import HubUnreachableError, ModelNotFoundError, ModelTooLa
 from cert_otel.scoring import defaults
 from cert_otel.scoring.backends.local import LOAD_AGAIN_AFTER_S, LocalBackend
 from cert_otel.scoring.backends.scored import Request, TextGenerator
-from cert_otel.scoring.engine import Engine
 from cert_otel.scoring.prompts import Sample
+from cert_otel.scoring.scorer import TokenScorer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,9 +50,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class TestScore:
-    def test_is_the_engine(self, model: LoadedModel) -> None:
-        """Figures, source and form are those of the engine and its model."""
-        expected = Engine(model).score([one.sample for one in REQUESTS])
+    def test_is_the_token_scorer(self, model: LoadedModel) -> None:
+        """Figures, source and form are those of the scorer and its model."""
+        expected = TokenScorer(model).score([one.sample for one in REQUESTS])
         backend = LocalBackend(lambda: model, configuration="tiny")
 
         results = backend.score(REQUESTS)

@@ -15,8 +15,8 @@ from tests.scoring.reference import build_tokenizer
 from cert_otel.errors import BackendError, ConfigError
 from cert_otel.scoring.backends.openai_compatible import OpenAICompatibleBackend
 from cert_otel.scoring.backends.scored import Request
-from cert_otel.scoring.engine import Engine
 from cert_otel.scoring.prompts import Sample
+from cert_otel.scoring.scorer import TokenScorer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from tests.scoring.reference import Reference
 
     from cert_otel.scoring.backends.scored import Scored
-    from cert_otel.scoring.engine import Result
     from cert_otel.scoring.networks import LoadedModel
+    from cert_otel.scoring.scorer import Result
 
 SAMPLES = (
     Sample(prompt="What is 2+2?", completion="4"),
@@ -74,13 +74,13 @@ def is_same(remote: Scored, local: Result) -> bool:
 
 
 class TestFigures:
-    """What the server tells is what the engine computes."""
+    """What the server tells is what the scorer computes."""
 
-    def test_are_those_of_the_engine(
+    def test_are_those_of_the_token_scorer(
         self, backend: OpenAICompatibleBackend, model: LoadedModel
     ) -> None:
-        """Every column that a server can give equals the engine's, over the completion alone."""
-        local = Engine(model).score(SAMPLES)
+        """Every column that a server can give equals the scorer's, over the completion alone."""
+        local = TokenScorer(model).score(SAMPLES)
 
         remote = ask(backend, *SAMPLES)
 
@@ -93,7 +93,7 @@ class TestFigures:
     ) -> None:
         """With a tokenizer the server need not be asked for tokens, and offsets are known."""
         backend = OpenAICompatibleBackend(server.url, "tiny", tokenizer=build_tokenizer())
-        local = Engine(model).score(SAMPLES)
+        local = TokenScorer(model).score(SAMPLES)
 
         remote = ask(backend, *SAMPLES)
 
@@ -104,7 +104,7 @@ class TestFigures:
     def test_echo(self, server: CompletionsServer, model: LoadedModel) -> None:
         """From an echoed prompt the same figures come, but for the rank, which it does not tell."""
         backend = OpenAICompatibleBackend(server.url, "tiny", protocol="echo")
-        (local,) = Engine(model).score(SAMPLES[1:2])
+        (local,) = TokenScorer(model).score(SAMPLES[1:2])
 
         (remote,) = ask(backend, SAMPLES[1])
 
@@ -140,7 +140,7 @@ class TestFigures:
         """A text that is longer than the server's window takes several, as here."""
         server.max_model_len = 65
         sample = Sample(prompt="Tell me all.", completion="All that is known of it. " * 12)
-        (local,) = Engine(model, max_tokens=64).score([sample])
+        (local,) = TokenScorer(model, max_tokens=64).score([sample])
 
         (remote,) = ask(backend, sample)
 

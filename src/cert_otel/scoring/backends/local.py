@@ -20,15 +20,15 @@ from cert_otel.scoring.backends.scored import (
     TokenFigures,
     never,
 )
-from cert_otel.scoring.engine import Engine
+from cert_otel.scoring.scorer import TokenScorer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from cert_otel.scoring.backends.scored import Request
-    from cert_otel.scoring.engine import Result
     from cert_otel.scoring.networks import LoadedModel
+    from cert_otel.scoring.scorer import Result
 
 NAME: Final = "local"
 LOAD_AGAIN_AFTER_S: Final = 5.0
@@ -58,7 +58,7 @@ class LocalBackend:
         self._load = load
         self._clock = clock
         self._lock = threading.Lock()
-        self._engine: Engine | None = None
+        self._scorer: TokenScorer | None = None
         self._failed: tuple[float, CertOtelError] | None = None
 
     @classmethod
@@ -89,7 +89,7 @@ class LocalBackend:
             CertOtelError: It cannot be loaded.
         """
         with self._lock:
-            self._get_engine()
+            self._get_scorer()
 
     def score(
         self,
@@ -106,13 +106,13 @@ class LocalBackend:
         with self._held_until(deadline) as held:
             if not held:
                 return [self._give_up()] * len(requests)
-            engine = self._get_engine()
-            results = engine.score(
+            scorer = self._get_scorer()
+            results = scorer.score(
                 [request.sample for request in requests],
                 deadline=deadline,
                 is_cancelled=is_cancelled,
             )
-        return [_convert(result, engine.model) for result in results]
+        return [_convert(result, scorer.model) for result in results]
 
     def generate(
         self,
@@ -132,7 +132,7 @@ class LocalBackend:
             if not held:
                 return [Generated(None, 0, self._give_up().reason)] * len(prompts)
             return generate(
-                self._get_engine().model,
+                self._get_scorer().model,
                 prompts,
                 max_new_tokens=max_new_tokens,
                 temperature=temperature,
@@ -142,7 +142,7 @@ class LocalBackend:
     def close(self) -> None:
         """Let go of the model; the next use loads it again."""
         with self._lock:
-            self._engine = None
+            self._scorer = None
             self._failed = None
 
     @contextmanager
@@ -158,22 +158,22 @@ class LocalBackend:
 
     def _give_up(self) -> Scored:
         """Return what becomes of a request that the model was not free for in time."""
-        if self._engine is None:
+        if self._scorer is None:
             return Scored(
                 status="error", backend=NAME, reason=MODEL_NOT_LOADED, detail=STILL_LOADING
             )
         return Scored(status="skipped", backend=NAME, reason=DEADLINE)
 
-    def _get_engine(self) -> Engine:
-        if self._engine is None:
+    def _get_scorer(self) -> TokenScorer:
+        if self._scorer is None:
             self._raise_if_just_failed()
             try:
-                self._engine = Engine(self._load(), clock=self._clock)
+                self._scorer = TokenScorer(self._load(), clock=self._clock)
             except CertOtelError as problem:
                 self._failed = self._clock(), problem
                 raise
             self._failed = None
-        return self._engine
+        return self._scorer
 
     def _raise_if_just_failed(self) -> None:
         if self._failed is not None:

@@ -80,7 +80,7 @@ class Scored:
     backend: str
     """Name of the backend that made it."""
     reason: str | None = None
-    """Of an error or a skip, as `engine.Result` names it, or one of the names above."""
+    """Of an error or a skip, as `scorer.Result` names it, or one of the names above."""
     detail: str | None = None
     """What happened, in words."""
     scorer: str | None = None

@@ -67,7 +67,7 @@ class Result:
     """Tokens of the completion that nothing precedes, so that nothing predicts them."""
 
 
-class Engine:
+class TokenScorer:
     """Scores samples with one model; not for several threads at once."""
 
     def __init__(
