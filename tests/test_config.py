@@ -69,6 +69,8 @@ class TestEnvironment:
                 content_max_chars=100_000,
                 redact=None,
                 scorer_model=None,
+                scorer_device="auto",
+                scorer_quantization="none",
                 redactor=None,
                 capture_content=False,
                 capture_content_events=False,
@@ -93,6 +95,8 @@ class TestEnvironment:
             "CERT_OTEL_CONTENT_MAX_CHARS",
             "CERT_OTEL_REDACT",
             "CERT_OTEL_SCORER_MODEL",
+            "CERT_OTEL_SCORER_DEVICE",
+            "CERT_OTEL_SCORER_QUANTIZATION",
         )
 
 
@@ -107,6 +111,12 @@ class TestMistakes:
             ("CERT_OTEL_JSONL", "", "is empty; unset it or give it a value"),
             ("CERT_OTEL_HASH_KEY", "", "is empty; unset it or give it a value"),
             ("CERT_OTEL_SCORER_MODEL", "", "is empty; unset it or give it a value"),
+            (
+                "CERT_OTEL_SCORER_DEVICE",
+                "gpu",
+                "'gpu' is unknown; use auto, cuda, cuda:N, mps or cpu",
+            ),
+            ("CERT_OTEL_SCORER_QUANTIZATION", "2bit", "'2bit' is unknown; use none, 8bit or 4bit"),
             ("CERT_OTEL_PRICES", "", "is empty; unset it or give it a value"),
             ("CERT_OTEL_PRICES_TABLE", "", "is empty; unset it or give it a value"),
             ("CERT_OTEL_JSONL_MAX_MB", "big", "'big' is not a number"),

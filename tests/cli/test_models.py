@@ -7,6 +7,7 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import torch
 from tests.scoring.hub import COMMIT, Hub
 from tests.scoring.reference import build_network
 
@@ -70,6 +71,22 @@ class TestModels:
             COMMIT,
         )
         assert "someone/embedder" not in found
+
+    def test_what_fits_in_fewer_bits(
+        self, scorer: Path, hub: Hub, list_models: Callable[..., dict[str, Any]]
+    ) -> None:
+        """The layers shrink; embeddings and head do not, and are told apart by their rows."""
+        del hub
+        model = list_models(scorer)[str(scorer)]
+
+        network: Any = build_network("qwen2")
+        ends = 2 * network.get_input_embeddings().weight.numel()
+        assert model["embedding_parameters"] == ends
+        width_bytes = model["needed_bytes"] // model["parameters"]
+        layers = model["parameters"] - ends
+        assert model["needed_bytes_8bit"] == int(1.1 * layers + width_bytes * ends)
+        assert model["needed_bytes_4bit"] == int(0.6 * layers + width_bytes * ends)
+        assert (model["fits_8bit"], model["fits_4bit"]) == (True, True)
 
     def test_what_would_fit(self, list_models: Callable[..., dict[str, Any]]) -> None:
         """Models that are suggested, and not here, with what they would need."""
@@ -161,6 +178,37 @@ def choose(capsys: pytest.CaptureFixture[str]) -> str:
 
 class TestTable:
     """What people see."""
+
+    @pytest.mark.parametrize(
+        ("free_gb", "fits"), [(20, "yes"), (10, "in 8bit"), (7, "in 4bit"), (5, "no")]
+    )
+    def test_how_a_model_fits(
+        self,
+        free_gb: int,
+        fits: str,
+        hub: Hub,
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """As it is, else in how many bits."""
+        del hub
+        monkeypatch.setenv("COLUMNS", "200")
+        monkeypatch.setattr("cert_otel.scoring.models.count_free_bytes", lambda _: free_gb * 10**9)
+        monkeypatch.setattr("cert_otel.scoring.models.find_dtype", lambda _, __: torch.bfloat16)
+        assert main(["models"]) == 0
+
+        (row,) = [line for line in capsys.readouterr().out.splitlines() if "7B" in line]
+        assert " ".join(row.partition(" M ")[2].split()) == f"15.2 GB 9.4 GB 6.1 GB {fits}"
+
+    def test_the_device_of_the_settings(
+        self, hub: Hub, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What is looked at is where it would run."""
+        del hub
+        monkeypatch.setenv("CERT_OTEL_SCORER_DEVICE", "cuda:99")
+        assert main(["models"]) == 2
+
+        assert "CUDA devices" in capsys.readouterr().err
 
     def test_the_machine_and_the_models(
         self,

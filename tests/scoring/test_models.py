@@ -143,7 +143,9 @@ class TestLoadModel:
 
         with pytest.raises(ConfigError, match="neither 8bit nor 4bit"):
             load_model(folder, quantization="2bit")  # type: ignore[arg-type]  # the case
-        monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+        monkeypatch.setattr(
+            "cert_otel.scoring.quantization.importlib.util.find_spec", lambda _: None
+        )
         with pytest.raises(MissingExtraError, match=r"pip install 'cert-otel\[quant\]'"):
             load_model(folder, quantization="8bit")
 

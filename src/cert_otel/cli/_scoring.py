@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from cert_otel.cli._backlog import Backlog, Key, Place
+    from cert_otel.cli._models import Choice
     from cert_otel.records import EvaluationRecord
     from cert_otel.scoring.answers import AnswerScorer, Measured
     from cert_otel.scoring.models import LoadedModel
@@ -37,13 +38,16 @@ _JOINED: Final = "+joined"
 class Run:
     """One scorer at work on one backlog."""
 
-    def __init__(self, backlog: Backlog, model: LoadedModel, template: Template) -> None:
+    def __init__(
+        self, backlog: Backlog, model: LoadedModel, template: Template, choice: Choice
+    ) -> None:
         """Find out what is to be done."""
         self.backlog = backlog
         self.model = model
-        revision = model.revision + (_JOINED if template == "none" else "")
+        revision = model.revision + (_JOINED if template == "none" else "") + choice.mark
         self.scorer = Scorer(model.name, revision)
         self._template = template
+        self._embedder = choice.embedder
         self.results: dict[Key, EvaluationRecord] = backlog.find_results(model.name, revision)
         """The newest of each record, of this scorer."""
         calls = [key for call in backlog.calls if (key := get_key(call)) is not None]
@@ -59,7 +63,7 @@ class Run:
         """
         if not self._wanted:
             return
-        scorer = _models.open_scorer(self.model)
+        scorer = _models.open_scorer(self.model, self._embedder)
         limits = _LIMITS["cuda" if self.model.device.type == "cuda" else "cpu"]
         with _show_progress(len(self._wanted)) as advance:
             for batch in self.backlog.read_batches(self._wanted, limits):

@@ -13,12 +13,13 @@ from cert_otel.cli._backlog import NO_IDS, Backlog, alone
 from cert_otel.cli._files import check_new, create
 from cert_otel.cli._output import Format  # noqa: TC001 - cyclopts resolves the annotations
 from cert_otel.cli._settings import get_valid_config
-from cert_otel.config import CAPTURE_CONTENT
+from cert_otel.config import CAPTURE_CONTENT, QuantizationName
 from cert_otel.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cert_otel.cli._models import Choice
     from cert_otel.scoring.prompts import Template
 
 EXIT_ATTENTION: Final = 1
@@ -34,6 +35,9 @@ def score(
     prompt: str | None = None,
     completion: str | None = None,
     model: str | None = None,
+    device: str | None = None,
+    quantization: QuantizationName | None = None,
+    embedder: str = _models.MINILM,
     template: Literal["auto", "none"] = "auto",
     format: Format = "table",  # noqa: A002 - the option's name
 ) -> int:
@@ -50,35 +54,42 @@ def score(
         prompt: What came before --completion.
         completion: One text to score, without a journal.
         model: Name on the hub, folder, or cert-otel-reference; `cert models` lists what is here.
+        device: auto, cuda, cuda:N, mps or cpu.
+        quantization: Weights of 8bit or 4bit, for a model that does not fit otherwise; or none.
+        embedder: What embeds reasoning steps: minilm; hidden, the scoring model's own states; or a
+            model of sentence-transformers, by its name or folder.
         template: The model's chat template, or prompt and completion joined as they are.
         format: A table, or JSON for machines.
     """
     settings = get_valid_config()
-    chosen = model or settings.scorer_model
+    chosen = _models.choose(
+        settings, model=model, device=device, quantization=quantization, embedder=embedder
+    )
     if prompt is None and completion is None:
         path = file or Path(settings.jsonl)
         return _score_journal(
-            path, output, model=chosen, template=template, as_json=format == "json"
+            path, output, choice=chosen, template=template, as_json=format == "json"
         )
     if completion is None:
         raise ConfigError("--completion", "is missing; it is what is scored, --prompt only read")
     if file is not None or output is not None:
         raise ConfigError("--completion", "is one text: leave FILE and -o out, or it")
     return _score_text(
-        prompt, completion, model=chosen, template=template, as_json=format == "json"
+        prompt, completion, choice=chosen, template=template, as_json=format == "json"
     )
 
 
 def _score_text(
-    prompt: str | None, completion: str, *, model: str | None, template: Template, as_json: bool
+    prompt: str | None, completion: str, *, choice: Choice, template: Template, as_json: bool
 ) -> int:
     from cert_otel.cli import _text_report  # noqa: PLC0415 - needs the [score] extra
     from cert_otel.scoring.answers import Answer  # noqa: PLC0415 - likewise
     from cert_otel.scoring.prompts import Sample  # noqa: PLC0415 - likewise
 
-    loaded = _models.open_model(model)
+    loaded = _models.open_model(choice)
     sample = Sample(prompt=prompt, completion=completion, template=template)
-    (outcome,) = _models.open_scorer(loaded).measure([Answer(sample, prompt)])
+    scorer = _models.open_scorer(loaded, choice.embedder)
+    (outcome,) = scorer.measure([Answer(sample, prompt)])
     if isinstance(outcome, Exception):
         raise outcome
     _text_report.print_report(completion, outcome, loaded, as_json=as_json)
@@ -86,7 +97,7 @@ def _score_text(
 
 
 def _score_journal(
-    path: Path, output: Path | None, *, model: str | None, template: Template, as_json: bool
+    path: Path, output: Path | None, *, choice: Choice, template: Template, as_json: bool
 ) -> int:
     from cert_otel.cli import _journal_report  # noqa: PLC0415 - needs the [score] extra
     from cert_otel.cli._scoring import Run  # noqa: PLC0415 - likewise
@@ -97,7 +108,7 @@ def _score_journal(
     with alone(path):
         backlog = Backlog([path], find_skip_reason)
         _refuse_nothing(path, [backlog.get_reason(call) for call in backlog.calls])
-        run = Run(backlog, _models.open_model(model), template)
+        run = Run(backlog, _models.open_model(choice), template, choice)
         try:
             run.work()
         except KeyboardInterrupt:

@@ -73,10 +73,15 @@ def make_answer(record: Record, *, template: Template = "auto") -> Answer:
 
 
 class AnswerScorer:
-    """A scoring model and a sentence embedder; not for several threads at once."""
+    """A scoring model and what embeds steps; not for several threads at once."""
 
     def __init__(self, scorer: TokenScorer, embedder: Embedder | None) -> None:
-        """Set up; without an embedder there are no energies."""
+        """Set up.
+
+        Args:
+            scorer: If it embeds steps itself, its vectors are those of the path.
+            embedder: Else this; without either there are no energies.
+        """
         self._scorer = scorer
         self._embedder = embedder
 
@@ -92,16 +97,24 @@ class AnswerScorer:
 
     def _measure(self, answers: Sequence[Answer]) -> list[Measured]:
         results = self._scorer.score([answer.sample for answer in answers])
+        return [
+            Measured(result, path, None if result.score is None else vote(result.score))
+            for result, path in zip(results, self._find_paths(answers, results), strict=True)
+        ]
+
+    def _find_paths(
+        self, answers: Sequence[Answer], results: Sequence[Result]
+    ) -> Sequence[PhaseTrajectory | None]:
+        if self._scorer.embed_steps:
+            return [None if one.vectors is None else one.vectors.measure() for one in results]
+        if self._embedder is None:
+            return [None] * len(results)
         # What was not scored has no question to measure from.
         asked = [
             (answer.question if result.status == "scored" else None, answer.sample.completion)
             for answer, result in zip(answers, results, strict=True)
         ]
-        paths = measure_paths(asked, self._embedder) if self._embedder else [None] * len(asked)
-        return [
-            Measured(result, path, None if result.score is None else vote(result.score))
-            for result, path in zip(results, paths, strict=True)
-        ]
+        return measure_paths(asked, self._embedder)
 
 
 class Scorer(NamedTuple):

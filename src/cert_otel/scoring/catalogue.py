@@ -22,8 +22,12 @@ if TYPE_CHECKING:
 
 Source = Literal["packaged", "folder", "cache", "hub"]
 
-SUGGESTED: Final = {ON_CPU: 494_032_768, ON_CUDA: 7_615_616_512}
-"""Names on the hub and their parameters, as their model cards have them."""
+SUGGESTED: Final = {
+    ON_CPU: (494_032_768, 136_134_656),
+    ON_CUDA: (7_615_616_512, 1_089_994_752),
+}
+"""Names on the hub and their parameters, as their model cards have them: all, and those of
+embeddings and head (vocabulary times width; of the first one matrix is both)."""
 
 _CAUSAL: Final = ("ForCausalLM", "LMHeadModel")
 """How transformers ends the names of what predicts the next token."""
@@ -42,6 +46,8 @@ class ModelEntry(msgspec.Struct, frozen=True, kw_only=True):
     """Commit, of a model in the hub's cache."""
     parameters: int | None = None
     """`None` where the weights have no header that says it."""
+    embedding_parameters: int | None = None
+    """Those of embeddings and head, which are never quantized."""
     disk_bytes: int | None = None
     """Of the weights."""
     problem: str | None = None
@@ -57,8 +63,8 @@ def list_models(folders: list[Path]) -> list[ModelEntry]:
     ]
     names = {entry.name for entry in here}
     return here + [
-        ModelEntry(name=name, source="hub", parameters=parameters)
-        for name, parameters in SUGGESTED.items()
+        ModelEntry(name=name, source="hub", parameters=parameters, embedding_parameters=embedding)
+        for name, (parameters, embedding) in SUGGESTED.items()
         if name not in names
     ]
 
@@ -68,12 +74,14 @@ def describe_folder(
 ) -> ModelEntry:
     """Describe the model of a folder that transformers wrote; a problem is part of it."""
     weights = [path for pattern in _WEIGHTS for path in sorted(folder.glob(pattern))]
+    parameters, embedding_parameters = _count_parameters(folder, weights)
     return ModelEntry(
         name=name,
         source=source,
         path=str(folder),
         revision=revision,
-        parameters=_count_parameters(weights),
+        parameters=parameters,
+        embedding_parameters=embedding_parameters,
         disk_bytes=sum(path.stat().st_size for path in weights) or None,
         problem=_find_problem(folder, weights),
     )
@@ -130,15 +138,19 @@ def _read_json(path: Path) -> dict[str, Any] | None:
     return content if isinstance(content, dict) else None
 
 
-def _count_parameters(weights: list[Path]) -> int | None:
+def _count_parameters(folder: Path, weights: list[Path]) -> tuple[int | None, int | None]:
+    """Return how many parameters there are, and how many in matrices of a row a token."""
     try:
-        return sum(_count_tensors(path) for path in weights) or None
+        shapes = [shape for path in weights for shape in _read_shapes(path)]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
+        return None, None
+    vocabulary = (_read_json(folder / CONFIGURATION) or {}).get("vocab_size")
+    embedding = sum(math.prod(shape) for shape in shapes if shape[:1] == [vocabulary])
+    return sum(map(math.prod, shapes)) or None, embedding or None
 
 
-def _count_tensors(path: Path) -> int:
-    """Sum the sizes of a file's tensors, from its header of JSON behind its length."""
+def _read_shapes(path: Path) -> list[list[int]]:
+    """Return the shapes of a file's tensors, from its header of JSON behind its length."""
     if path.suffix != ".safetensors":
         raise ValueError(path)
     with path.open("rb") as file:
@@ -146,6 +158,4 @@ def _count_tensors(path: Path) -> int:
         if length > path.stat().st_size:
             raise ValueError(path)
         header: dict[str, dict[str, Any]] = json.loads(file.read(length))
-    return sum(
-        math.prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__"
-    )
+    return [tensor["shape"] for name, tensor in header.items() if name != "__metadata__"]

@@ -16,7 +16,8 @@ from cert_otel.errors import HubUnreachableError, ModelTooLargeError
 from cert_otel.scoring._hub import find_commit
 
 if TYPE_CHECKING:
-    from cert_otel.scoring.networks import LoadedModel, Quantization
+    from cert_otel.scoring.networks import LoadedModel
+    from cert_otel.scoring.quantization import Quantization
 
 ON_CUDA: Final = "Qwen/Qwen2.5-7B-Instruct"
 ON_CPU: Final = "Qwen/Qwen2.5-0.5B-Instruct"
@@ -58,7 +59,7 @@ def load(
         name: `None` is the first of `list_candidates` that fits. A model that is named and not
             here is downloaded; a folder is called by its own name, without those above it.
         device: As `load_model` takes it, like the next three.
-        quantization: Not of the packaged model, which is small.
+        quantization: Of whichever model it is.
         revision: Not of a model that nobody named.
         offline: Never ask the hub.
         reference: Folder of the packaged model.
@@ -69,7 +70,7 @@ def load(
     if name is None:
         return _load_best(device, quantization, reference)
     if name == REFERENCE:
-        return _load_reference(device, reference)
+        return _load_reference(device, quantization, reference)
     model = _load_named(
         str(name), device=device, quantization=quantization, revision=revision, offline=offline
     )
@@ -90,11 +91,12 @@ def _load_best(device: str, quantization: Quantization | None, reference: Path) 
         "scoring with the %s: no other is here and fits; name a model, and it is downloaded",
         REFERENCE_NOTE,
     )
-    return _load_reference(device, reference)
+    return _load_reference(device, quantization, reference)
 
 
-def _load_reference(device: str, folder: Path) -> LoadedModel:
-    return replace(_load_named(str(folder), device=device, offline=True), name=REFERENCE)
+def _load_reference(device: str, quantization: Quantization | None, folder: Path) -> LoadedModel:
+    model = _load_named(str(folder), device=device, quantization=quantization, offline=True)
+    return replace(model, name=REFERENCE)
 
 
 def _load_named(

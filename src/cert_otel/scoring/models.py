@@ -7,9 +7,9 @@ model is never run unless its name is allowed; nothing is downloaded when offlin
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import re
-from contextlib import contextmanager
+import traceback
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
@@ -17,12 +17,11 @@ import torch
 import transformers
 from accelerate.utils import get_max_memory
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from cert_otel.errors import (
     ConfigError,
     HubUnreachableError,
-    MissingExtraError,
     ModelError,
     ModelNotFoundError,
     ModelTooLargeError,
@@ -31,7 +30,13 @@ from cert_otel.errors import (
     UnsupportedModelError,
 )
 from cert_otel.scoring._hub import find_commit, without_telemetry
-from cert_otel.scoring.networks import LoadedModel, Quantization, find_head, prepare
+from cert_otel.scoring.networks import LoadedModel, find_head, prepare
+from cert_otel.scoring.quantization import (
+    Quantization,
+    check_quantization,
+    configure,
+    count_bytes,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -43,8 +48,6 @@ __all__ = ["LoadedModel", "load_model", "prepare"]
 Dtype = Literal["auto", "bfloat16", "float16", "float32", "float64"]
 
 _DEVICE: Final = re.compile(r"cpu|mps|cuda(:\d+)?")
-_BYTES_A_WEIGHT: Final = {"8bit": 1.1, "4bit": 0.6}
-"""The layers, with their scales; embeddings and head stay as they are."""
 _GB: Final = 1e9
 _SAMPLED_BYTES: Final = 1 << 20
 _SAMPLES: Final = 18
@@ -68,7 +71,8 @@ def load_model(
         device: `auto` (CUDA, else Apple's, else the CPU), `cpu`, `cuda`, `cuda:N` or `mps`.
         dtype: `auto` is bfloat16 where the device computes in it, else float32.
         revision: Of the hub: a commit, tag or branch; else the newest.
-        quantization: Weights of 8 or 4 bits, to save memory; not faster.
+        quantization: Weights of 8 or 4 bits, to save memory; not faster. The figures are others,
+            so that it is part of the revision.
         offline: Read what is on this machine and ask nobody.
         allow_remote_code: Names of models whose own code may run.
 
@@ -80,7 +84,7 @@ def load_model(
     name = str(name_or_folder)
     target = find_device(device)
     chosen = find_dtype(dtype, target)
-    _check_quantization(quantization)
+    check_quantization(quantization)
     _check_folder(name)
     arguments: dict[str, Any] = {
         "revision": revision,
@@ -99,17 +103,19 @@ def load_model(
             config=config,
             dtype=chosen,
             device_map={"": str(target)},
-            quantization_config=_configure(quantization, chosen),
+            quantization_config=configure(quantization, chosen),
             **arguments,
         )
     _check_tokenizer(name, tokenizer, network)
-    return prepare(
-        network,
-        tokenizer,
-        name=name,
-        revision=commit or _find_revision(name),
-        quantization=quantization,
-    )
+    found = commit or _find_revision(name)
+    with _explained(name, offline=offline) if quantization else nullcontext():
+        return prepare(
+            network,
+            tokenizer,
+            name=name,
+            revision=f"{found}+{quantization}" if quantization else found,
+            quantization=quantization,
+        )
 
 
 def find_device(device: str) -> torch.device:
@@ -212,11 +218,17 @@ def _explain(name: str, problem: Exception, *, offline: bool) -> ModelError:
         )
     if isinstance(problem, OSError):
         return _explain_missing(name, problem, offline=offline)
-    if "bitsandbytes" in str(problem):
-        return ModelError(name, f"cannot be quantized here: {problem}")
+    if _is_of_bitsandbytes(problem):
+        return ModelError(name, f"cannot be quantized here: {_first_line(problem)}")
     return UnsupportedModelError(
         name, f"transformers {transformers.__version__} cannot load it: {_first_line(problem)}"
     )
+
+
+def _is_of_bitsandbytes(problem: Exception) -> bool:
+    """Tell whether it was raised in there, or is about it: its own errors do not name it."""
+    frames = traceback.extract_tb(problem.__traceback__)
+    return "bitsandbytes" in str(problem) or any("bitsandbytes" in f.filename for f in frames)
 
 
 _HUB_ANSWERS: Final = {
@@ -252,25 +264,6 @@ def _first_line(problem: Exception) -> str:
     return next(iter(str(problem).splitlines()), type(problem).__name__)
 
 
-def _check_quantization(quantization: str | None) -> None:
-    if quantization is None:
-        return
-    if quantization not in _BYTES_A_WEIGHT:
-        raise ConfigError("quantization", f"{quantization!r} is neither 8bit nor 4bit")
-    if importlib.util.find_spec("bitsandbytes") is None:
-        raise MissingExtraError(f"score --quantization {quantization}", "quant")
-
-
-def _configure(quantization: str | None, dtype: torch.dtype) -> BitsAndBytesConfig | None:
-    if quantization is None:
-        return None
-    return BitsAndBytesConfig(
-        load_in_8bit=quantization == "8bit",
-        load_in_4bit=quantization == "4bit",
-        bnb_4bit_compute_dtype=dtype,
-    )
-
-
 def _check_memory(
     name: str,
     config: PreTrainedConfig,
@@ -279,14 +272,14 @@ def _check_memory(
     quantization: str | None,
 ) -> None:
     layers, others = _count_weights(config)
-    needed = _count_bytes(layers, others, dtype, quantization)
+    needed = count_bytes(layers, others, dtype.itemsize, quantization)
     free = count_free_bytes(device)
     if needed <= free:
         return
     fitting = [
         label
         for label, way in (("dtype='bfloat16'", None), ("8bit", "8bit"), ("4bit", "4bit"))
-        if _count_bytes(layers, others, torch.bfloat16, way) <= free
+        if count_bytes(layers, others, torch.bfloat16.itemsize, way) <= free
     ]
     advice = f"would fit: {', '.join(fitting)}" if fitting else "choose a smaller model"
     raise ModelTooLargeError(
@@ -308,11 +301,6 @@ def _count_weights(config: PreTrainedConfig) -> tuple[int, int]:
         if layer is not None
     }
     return total - sum(ends.values()), sum(ends.values())
-
-
-def _count_bytes(layers: int, others: int, dtype: torch.dtype, quantization: str | None) -> int:
-    width = dtype.itemsize
-    return int(layers * _BYTES_A_WEIGHT.get(quantization or "", width) + others * width)
 
 
 def count_free_bytes(device: torch.device) -> int:

@@ -86,7 +86,8 @@ class HamiltonianMonitor:
             max_prompt_chars: Longest prompt of `analyze`.
             cache_size: Results that are kept, the least recently used going first; 0 is none.
             backends: Tried in this order instead of the model above, which is then not loaded.
-            embedder: Of the phase space; `packaged` is MiniLM, `None` is no phase space.
+            embedder: Of the phase space; `packaged` is MiniLM, `hidden` the model's own states
+                in the pass that scores, `None` is no phase space.
             perplexity_limit: Answers are flagged from here on.
             level: Percentile of usual answers beyond which one is flagged.
             route: Which of the calibrations count: those that were fitted for this route.
@@ -117,7 +118,12 @@ class HamiltonianMonitor:
             from cert_otel.scoring.backends.local import LocalBackend  # noqa: PLC0415 - seconds of torch
 
             local = LocalBackend.named(
-                model_name, device=device, use_8bit=use_8bit, revision=revision, offline=offline
+                model_name,
+                device=device,
+                use_8bit=use_8bit,
+                revision=revision,
+                offline=offline,
+                embed_steps=embedder == "hidden",
             )
             backends = (local,)
         self._chain = BackendChain(backends)

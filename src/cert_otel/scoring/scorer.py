@@ -7,12 +7,12 @@ import time
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 import torch
 
-from cert_otel.scoring import reduction
+from cert_otel.scoring import hidden, reduction
 from cert_otel.scoring.onsets import find_onsets
 from cert_otel.scoring.packing import plan_packs, split_text
 from cert_otel.scoring.prompts import encode
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from cert_otel.records import ScoreStatus
+    from cert_otel.scoring.hidden import StepVectors, Sums
     from cert_otel.scoring.networks import LoadedModel
     from cert_otel.scoring.packing import Pack, Piece
     from cert_otel.scoring.prompts import Encoded, Sample, Span
@@ -54,6 +55,8 @@ class Result:
     """Of an error or a skip: `empty_completion`, `deadline`, `cancelled`, `out_of_memory`, …"""
     score: AnswerScore | None = None
     tokens: TokenScores | None = None
+    vectors: StepVectors | None = None
+    """Of question and steps, where they are asked for and there is a question."""
     offsets: tuple[Span, ...] = ()
     """The characters of the completion that each token covers; empty if unknown."""
     form: str | None = None
@@ -67,6 +70,13 @@ class Result:
     """Tokens of the completion that nothing precedes, so that nothing predicts them."""
 
 
+class _Figures(NamedTuple):
+    """What a pass says of one piece."""
+
+    tokens: TokenScores
+    sums: Sums | None
+
+
 class TokenScorer:
     """Scores samples with one model; not for several threads at once."""
 
@@ -77,6 +87,7 @@ class TokenScorer:
         budget: int | None = None,
         max_tokens: int | None = None,
         share: bool = True,
+        embed_steps: bool = False,
         reduce: Reduction = reduction.reduce_tokens,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -87,6 +98,7 @@ class TokenScorer:
             budget: Tokens a pass; else what suits the device.
             max_tokens: Longest text that is read at once, at most the model's window.
             share: Compute common beginnings once.
+            embed_steps: Give the vectors of question and steps as well, out of the same pass.
             reduce: How states become figures.
             clock: In seconds; deadlines are readings of it.
         """
@@ -94,6 +106,7 @@ class TokenScorer:
         self.window = min(max_tokens or model.window, model.window)
         self.budget = budget or (CUDA_BUDGET if model.device.type == "cuda" else CPU_BUDGET)
         self.share = share
+        self.embed_steps = embed_steps
         self._reduce = reduce
         self._clock = clock
         self._on_cpu: LoadedModel | None = None
@@ -118,14 +131,14 @@ class TokenScorer:
             piece
             for owner, text in enumerate(encoded)
             if not isinstance(text, Exception)
-            for piece in self._split(owner, text)
+            for piece in self._split(owner, text, samples[owner].completion)
         ]
-        parts: dict[int, TokenScores | str] = {}
+        parts: dict[int, _Figures | str] = {}
         for pack in self._plan(pieces):
             stop = self._find_stop(deadline, is_cancelled)
             outcome = _fail(pack, stop) if stop else self._run(pack, self.model)
-            for piece, scores in outcome:
-                parts[id(piece)] = scores
+            for piece, figures in outcome:
+                parts[id(piece)] = figures
         return [
             _to_result(sample, text, own, [parts[id(piece)] for piece in own])
             for sample, text, own in zip(
@@ -146,9 +159,10 @@ class TokenScorer:
         except Exception as problem:  # noqa: BLE001 - see _encode
             return problem
 
-    def _split(self, owner: int, text: Encoded) -> list[Piece]:
+    def _split(self, owner: int, text: Encoded, completion: str) -> list[Piece]:
         overlap = int(self.window * OVERLAP_SHARE)
-        return split_text(owner, text.ids, text.scored_from, window=self.window, overlap=overlap)
+        pieces = split_text(owner, text.ids, text.scored_from, window=self.window, overlap=overlap)
+        return hidden.attach_groups(pieces, text, completion) if self.embed_steps else pieces
 
     def _plan(self, pieces: Sequence[Piece]) -> Iterator[Pack]:
         if self.model.packs:
@@ -160,16 +174,16 @@ class TokenScorer:
             return "cancelled"
         return "deadline" if deadline is not None and self._clock() >= deadline else None
 
-    def _run(self, pack: Pack, model: LoadedModel) -> Iterator[tuple[Piece, TokenScores | str]]:
+    def _run(self, pack: Pack, model: LoadedModel) -> Iterator[tuple[Piece, _Figures | str]]:
         """Yield the figures of each piece; short of memory by halves, then on the CPU."""
         try:
-            scores = self._read(pack, model)
+            figures = self._read(pack, model)
         except (RuntimeError, MemoryError) as problem:
             if not _is_allocation(problem):
                 raise
-            scores = None
-        if scores is not None:
-            yield from zip(pack.pieces, _cut(scores, pack), strict=True)
+            figures = None
+        if figures is not None:
+            yield from zip(pack.pieces, figures, strict=True)
             return
         if model.device.type == "cuda":
             torch.cuda.empty_cache()
@@ -179,11 +193,18 @@ class TokenScorer:
             other = self._find_cpu(model)
             yield from self._run(pack, other) if other else _fail(pack, "out_of_memory")
 
-    def _read(self, pack: Pack, model: LoadedModel) -> TokenScores:
-        states = model.read(pack)
-        targets = torch.from_numpy(pack.targets).to(states.device)
+    def _read(self, pack: Pack, model: LoadedModel) -> list[_Figures]:
+        sums: Sequence[Sums | None] = [None] * len(pack.pieces)
         with torch.inference_mode():
-            return self._reduce(states, model.head, targets)
+            if self.embed_steps:
+                tokens = model.read_tokens(pack)
+                sums = hidden.add_up(tokens, pack)
+                states = tokens[torch.from_numpy(pack.rows).to(tokens.device)]
+            else:
+                states = model.read(pack)
+            targets = torch.from_numpy(pack.targets).to(states.device)
+            scores = self._reduce(states, model.head, targets)
+        return list(map(_Figures, _cut(scores, pack), sums))
 
     def _find_cpu(self, model: LoadedModel) -> LoadedModel | None:
         if model.device.type == "cpu":
@@ -219,7 +240,7 @@ def _to_result(
     sample: Sample,
     text: Encoded | Exception,
     pieces: Sequence[Piece],
-    parts: Sequence[TokenScores | str],
+    parts: Sequence[_Figures | str],
 ) -> Result:
     if isinstance(text, Exception):
         return Result(status="error", reason=f"tokenizer: {type(text).__name__}: {text}")
@@ -236,8 +257,10 @@ def _to_result(
     reasons = [part for part in parts if isinstance(part, str)]
     if reasons:
         return made(status=_STATUS[reasons[0]], reason=reasons[0])
-    tokens = concatenate([part for part in parts if not isinstance(part, str)])
+    figures = [part for part in parts if not isinstance(part, str)]
+    tokens = concatenate([part.tokens for part in figures])
     if not tokens.is_finite():
         return made(status="error", reason="not_finite")
     score = summarise(tokens, onsets=find_onsets(sample.completion, text.offsets))
-    return made(status="scored", score=score, tokens=tokens, offsets=text.offsets)
+    vectors = hidden.join(pieces, [part.sums for part in figures])
+    return made(status="scored", score=score, tokens=tokens, vectors=vectors, offsets=text.offsets)

@@ -45,6 +45,7 @@ class LocalBackend:
         load: Callable[[], LoadedModel],
         *,
         configuration: str,
+        embed_steps: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Set up; nothing is loaded.
@@ -52,10 +53,12 @@ class LocalBackend:
         Args:
             load: Called at the first use, and again after `close`.
             configuration: Names the model, with whatever changes its figures.
+            embed_steps: Give the vectors of question and steps as well, by `hidden`.
             clock: Deadlines are readings of it.
         """
         self.configuration = f"{NAME} {configuration}"
         self._load = load
+        self._embed_steps = embed_steps
         self._clock = clock
         self._lock = threading.Lock()
         self._scorer: TokenScorer | None = None
@@ -70,6 +73,7 @@ class LocalBackend:
         use_8bit: bool = False,
         revision: str | None = None,
         offline: bool = False,
+        embed_steps: bool = False,
     ) -> Self:
         """Return the backend of a model by name or folder, or of the default; see `defaults.load`."""
         load = partial(
@@ -80,7 +84,8 @@ class LocalBackend:
             revision=revision,
             offline=offline,
         )
-        return cls(load, configuration=repr((str(model_name), load.keywords)))
+        configuration = repr((str(model_name), load.keywords))
+        return cls(load, configuration=configuration, embed_steps=embed_steps)
 
     def preload(self) -> None:
         """Load the model now.
@@ -168,7 +173,9 @@ class LocalBackend:
         if self._scorer is None:
             self._raise_if_just_failed()
             try:
-                self._scorer = TokenScorer(self._load(), clock=self._clock)
+                self._scorer = TokenScorer(
+                    self._load(), embed_steps=self._embed_steps, clock=self._clock
+                )
             except CertOtelError as problem:
                 self._failed = self._clock(), problem
                 raise
@@ -197,4 +204,5 @@ def _convert(result: Result, model: LoadedModel) -> Scored:
         form_reason=result.form_reason,
         pieces=result.pieces,
         cut_tokens=result.cut_tokens,
+        vectors=result.vectors,
     )

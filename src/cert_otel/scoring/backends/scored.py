@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from cert_otel.records import ScoreStatus
+    from cert_otel.scoring.hidden import StepVectors
     from cert_otel.scoring.prompts import Span
     from cert_otel.scoring.token_scores import Floats, Ints
 
@@ -96,6 +97,8 @@ class Scored:
     form_reason: str | None = None
     pieces: int = 1
     cut_tokens: int = 0
+    vectors: StepVectors | None = None
+    """Of question and steps, of a backend that was told to embed them."""
 
     @property
     def is_final(self) -> bool:
