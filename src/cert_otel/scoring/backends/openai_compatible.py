@@ -1,6 +1,6 @@
 """A server that speaks OpenAI's completions API and tells logprobs of prompts: vLLM, SGLang.
 
-For when one machine is not enough. It cannot tell the entropy over the vocabulary, which stays
+For when one machine is not enough: it writes answers, and scores them. It cannot tell the entropy over the vocabulary, which stays
 `None`; rank and the figures of the ten likeliest are there where the server sends them.
 """
 
@@ -9,59 +9,39 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
-import httpx2
-import msgspec
 import numpy as np
-import stamina
-from pyrate_limiter import Duration, Limiter, Rate
 
 from cert_otel.errors import BackendError, ConfigError
 from cert_otel.scoring.backends import _completions
+from cert_otel.scoring.backends._server import Job, LateError, RefusedError, Server
 from cert_otel.scoring.backends.scored import (
-    CANCELLED,
-    DEADLINE,
     EMPTY,
     NOT_FINITE,
     REFUSED,
+    TOO_LONG,
+    Generated,
     Scored,
     TokenFigures,
     never,
     summarise_figures,
 )
 from cert_otel.scoring.packing import Piece, split_text
-from cert_otel.scoring.prompts import NO_TEMPLATE, encode, flatten_messages
+from cert_otel.scoring.prompts import NO_TEMPLATE, Sample, encode, flatten_messages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    import httpx2
     from transformers import PreTrainedTokenizerBase
 
     from cert_otel.scoring.backends.scored import Request
-    from cert_otel.scoring.prompts import Sample, Span
-
-T = TypeVar("T")
+    from cert_otel.scoring.prompts import Span
 
 NAME: Final = "openai-compatible"
-PATIENCE_S: Final = 60.0
-"""For one answer of the server; less where a deadline comes before."""
-_FIRST_WAIT_S: Final = 0.1
-_LONGEST_WAIT_S: Final = 5.0
-
-_REFUSALS: Final = frozenset({400, 413, 422})
-"""About the texts that were sent, not about the server."""
-_PASSING: Final = frozenset({408, 429, 500, 502, 503, 504})
-"""May be different the next time."""
-
-
-class _RefusedError(Exception):
-    """The server does not take these texts."""
-
-
-class _LateError(Exception):
-    """The deadline has passed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,14 +54,6 @@ class _Text:
     form: str | None = None
     form_reason: str | None = None
     problem: Scored | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """What holds for all calls of one `score`."""
-
-    deadline: float | None
-    is_cancelled: Callable[[], bool]
 
 
 class OpenAICompatibleBackend:
@@ -128,15 +100,17 @@ class OpenAICompatibleBackend:
         self._tokenizer = tokenizer
         self._tokenizing = threading.Lock()
         self._batch_size = batch_size
-        self._attempts = attempts
-        self._clock = clock
-        self._slots = threading.BoundedSemaphore(concurrency)
         self._workers = concurrency
-        self._limiter = (
-            Limiter(Rate(requests_per_minute, Duration.MINUTE)) if requests_per_minute else None
+        self._server = Server(
+            NAME,
+            model,
+            api_key=api_key,
+            concurrency=concurrency,
+            requests_per_minute=requests_per_minute,
+            attempts=attempts,
+            transport=transport,
+            clock=clock,
         )
-        headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
-        self._client = httpx2.Client(headers=headers, timeout=PATIENCE_S, transport=transport)
         self._window: int | None = None
 
     def score(
@@ -151,7 +125,7 @@ class OpenAICompatibleBackend:
         Raises:
             BackendError: The server does not answer, or not in this protocol.
         """
-        job = _Job(deadline, is_cancelled)
+        job = Job(deadline, is_cancelled)
         with ThreadPoolExecutor(self._workers) as pool:
             texts = list(pool.map(lambda one: self._encode(one.sample, job), requests))
             pieces = [
@@ -173,13 +147,30 @@ class OpenAICompatibleBackend:
             for owner, text in enumerate(texts)
         ]
 
+    def generate(
+        self,
+        prompts: Sequence[str],
+        *,
+        max_new_tokens: int,
+        temperature: float,
+        deadline: float | None = None,
+        is_cancelled: Callable[[], bool] = never,
+    ) -> list[Generated]:
+        """Write a completion of each prompt, in order; at the deadline the server is told to end.
+
+        Raises:
+            BackendError: The server does not answer, or not in this protocol.
+        """
+        job = Job(deadline, is_cancelled)
+        sampling = {"max_tokens": max_new_tokens, "temperature": temperature}
+        with ThreadPoolExecutor(self._workers) as pool:
+            return list(pool.map(lambda prompt: self._write(prompt, sampling, job), prompts))
+
     def close(self) -> None:
         """Close idle connections."""
-        if self._limiter is not None:
-            self._limiter.close()
-        self._client.close()
+        self._server.close()
 
-    def _encode(self, sample: Sample, job: _Job) -> _Text:
+    def _encode(self, sample: Sample, job: Job) -> _Text:
         if not sample.completion:
             return _Text(problem=_skip(EMPTY))
         try:
@@ -187,15 +178,23 @@ class OpenAICompatibleBackend:
                 return self._encode_there(sample, job)
             with self._tokenizing:  # tokenizers keep state: two threads at once raise
                 return _encode_here(self._tokenizer, sample)
-        except _LateError as late:
+        except LateError as late:
             return _Text(problem=_skip(str(late)))
-        except _RefusedError as refusal:
+        except RefusedError as refusal:
             return _Text(problem=_fail(REFUSED, str(refusal)))
         except (TypeError, ValueError, AttributeError) as problem:
             return _Text(problem=_fail(f"tokenizer: {type(problem).__name__}: {problem}", None))
 
-    def _encode_there(self, sample: Sample, job: _Job) -> _Text:
+    def _encode_there(self, sample: Sample, job: Job) -> _Text:
         completion = self._tokenize({"prompt": sample.completion, "add_special_tokens": False}, job)
+        prompt, form, reason = self._encode_prompt(sample, job)
+        # Without anything before it, the first token is predicted by nothing.
+        first = len(prompt) or 1
+        ids = (*prompt, *completion)
+        return _Text(ids=ids, scored_from=first, form=form, form_reason=reason or None)
+
+    def _encode_prompt(self, sample: Sample, job: Job) -> tuple[list[int], str, str]:
+        """Return what stands before the answer, its form, and why that is no chat."""
         messages, joined = flatten_messages(sample)
         form, reason = "joined", "no prompt"
         prompt: list[int] | None = None
@@ -205,35 +204,60 @@ class OpenAICompatibleBackend:
                 body["tools"] = list(sample.tools)
             try:
                 prompt, form, reason = self._tokenize(body, job), "chat", ""
-            except _RefusedError as refusal:
+            except RefusedError as refusal:
                 reason = f"{NO_TEMPLATE}, or the server refused it: {refusal}"
         if prompt is None:
             prompt = self._tokenize({"prompt": joined, "add_special_tokens": True}, job)
-        # Without anything before it, the first token is predicted by nothing.
-        first = len(prompt) or 1
-        ids = (*prompt, *completion)
-        return _Text(ids=ids, scored_from=first, form=form, form_reason=reason or None)
+        return prompt, form, reason
 
-    def _tokenize(self, body: dict[str, Any], job: _Job) -> list[int]:
+    def _tokenize(self, body: dict[str, Any], job: Job) -> list[int]:
         url = self._url.removesuffix("/v1") + "/tokenize"
-        reply = self._post(url, {"model": self.model, **body}, _completions.Tokenized, job)
+        reply = self._server.post(url, {"model": self.model, **body}, _completions.Tokenized, job)
         if reply.max_model_len is not None:
             self._window = reply.max_model_len - 1  # one token is generated
         return reply.tokens
+
+    def _write(self, prompt: str, sampling: dict[str, Any], job: Job) -> Generated:
+        pieces: list[str] = []
+        try:
+            ids = self._encode_question(prompt, job)
+            limit = max(self._window + 1 - sampling["max_tokens"], 0) if self._window else None
+            if limit is not None and len(ids) > limit:
+                return Generated(None, len(ids), TOO_LONG, limit)
+            body = {"model": self.model, "prompt": ids, "stream": True, **sampling}
+            with closing(self._server.stream(f"{self._url}/completions", body, job)) as lines:
+                pieces.extend(_completions.read_events(lines))
+        except LateError as late:
+            return Generated(None, len(pieces), str(late))
+        except RefusedError as refusal:
+            raise BackendError(NAME, str(refusal)) from refusal
+        except ValueError as problem:
+            raise BackendError(NAME, f"{self._url}: {problem}") from problem
+        return Generated("".join(pieces), len(pieces))
+
+    def _encode_question(self, prompt: str, job: Job) -> list[int]:
+        sample = Sample(prompt=prompt, completion="")
+        if self._tokenizer is None:
+            return self._encode_prompt(sample, job)[0]
+        with self._tokenizing:
+            ids: list[int] = encode(self._tokenizer, [sample])[0].ids.tolist()
+            return ids
 
     def _split(self, owner: int, text: _Text) -> list[Piece]:
         ids = np.asarray(text.ids, dtype=np.int64)
         window = self._window or max(len(ids), 1)
         return split_text(owner, ids, text.scored_from, window=window, overlap=window // 2)
 
-    def _ask(self, batch: Sequence[Piece], job: _Job) -> list[TokenFigures | Scored]:
+    def _ask(self, batch: Sequence[Piece], job: Job) -> list[TokenFigures | Scored]:
         prompts = [piece.ids.tolist() for piece in batch]
         body = _completions.make_request(self.model, prompts, self._protocol)
         try:
-            reply = self._post(f"{self._url}/completions", body, _completions.Completions, job)
-        except _LateError as late:
+            reply = self._server.post(
+                f"{self._url}/completions", body, _completions.Completions, job
+            )
+        except LateError as late:
             return [_skip(str(late))] * len(batch)
-        except _RefusedError as refusal:
+        except RefusedError as refusal:
             if len(batch) == 1:
                 return [_fail(REFUSED, str(refusal))]
             # One text that is refused must not take its neighbours along.
@@ -275,87 +299,6 @@ class OpenAICompatibleBackend:
             form_reason=text.form_reason,
             pieces=len(parts),
         )
-
-    def _post(self, url: str, body: dict[str, Any], kind: type[T], job: _Job) -> T:
-        try:
-            content = self._send(url, body, job)
-        except httpx2.HTTPStatusError as error:
-            raise self._explain(error, url) from error
-        except httpx2.TransportError as error:
-            if job.deadline is not None and self._clock() >= job.deadline:
-                raise _LateError(DEADLINE) from error
-            raise BackendError(NAME, f"{url}: {type(error).__name__}: {error}") from error
-        try:
-            return msgspec.json.decode(content, type=kind)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise BackendError(NAME, f"{url}: not the reply that was expected: {error}") from error
-
-    def _send(self, url: str, body: dict[str, Any], job: _Job) -> bytes:
-        """Send, and again where the reason may pass, within the deadline."""
-        content = b""
-        for attempt in stamina.retry_context(
-            on=_find_wait,
-            attempts=self._attempts,
-            timeout=self._find_rest(job),
-            wait_initial=_FIRST_WAIT_S,
-            wait_max=_LONGEST_WAIT_S,
-        ):
-            with attempt:
-                content = self._send_once(url, body, job)
-        return content
-
-    def _send_once(self, url: str, body: dict[str, Any], job: _Job) -> bytes:
-        if not self._slots.acquire(timeout=self._find_rest(job)):
-            raise _LateError(DEADLINE)
-        try:
-            self._wait_for_rate(job)
-            patience = min(self._find_rest(job) or PATIENCE_S, PATIENCE_S)
-            response = self._client.post(url, json=body, timeout=patience)
-        finally:
-            self._slots.release()
-        return response.raise_for_status().content
-
-    def _wait_for_rate(self, job: _Job) -> None:
-        if self._limiter is None:
-            return
-        rest = self._find_rest(job)
-        if not self._limiter.try_acquire(NAME, timeout=-1 if rest is None else rest):
-            raise _LateError(DEADLINE)
-
-    def _find_rest(self, job: _Job) -> float | None:
-        """Return the seconds that are left; `None` without a deadline."""
-        if job.is_cancelled():
-            raise _LateError(CANCELLED)
-        if job.deadline is None:
-            return None
-        rest = job.deadline - self._clock()
-        if rest <= 0:
-            raise _LateError(DEADLINE)
-        return rest
-
-    def _explain(self, error: httpx2.HTTPStatusError, url: str) -> Exception:
-        status = error.response.status_code
-        said = error.response.text[:300]
-        if status in _REFUSALS:
-            return _RefusedError(f"{url} answered {status}: {said}")
-        advice = {
-            401: "; check api_key",
-            403: "; check api_key",
-            404: f"; check base_url, and that the server serves {self.model!r}",
-        }.get(status, "")
-        return BackendError(NAME, f"{url} answered {status}: {said}{advice}")
-
-
-def _find_wait(error: Exception) -> bool | float:
-    """Tell whether to send again, or after how many seconds."""
-    if not isinstance(error, httpx2.HTTPStatusError):
-        return isinstance(error, httpx2.TransportError)
-    if error.response.status_code not in _PASSING:
-        return False
-    try:
-        return min(float(error.response.headers["retry-after"]), _LONGEST_WAIT_S)
-    except (KeyError, ValueError):
-        return True
 
 
 def _encode_here(tokenizer: PreTrainedTokenizerBase, sample: Sample) -> _Text:
