@@ -578,6 +578,20 @@ class TestText:
         mean = math.fsum(token["nll"] for token in tokens) / len(tokens)
         assert math.exp(mean) == pytest.approx(figures["perplexity"])
 
+    def test_tells_what_the_context_gave(
+        self, score: Callable[..., dict[str, Any]], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """With --context, which must be part of the prompt."""
+        words = ["--prompt", "Two is 2. Is it?", "--completion", "It is 2."]
+        figures = score(*words, "--context", "Two is 2. ")
+
+        bare = score("--prompt", "Is it?", "--completion", "It is 2.")
+        assert figures["context_gain"] == pytest.approx(
+            bare["nll_mean"] - figures["nll_mean"], abs=0.02
+        )
+        assert bare["context_gain"] is None
+        assert "is no part of --prompt" in refuse(capsys, *words, "--context", "Three")
+
     def test_an_empty_completion_is_skipped(self, score: Callable[..., dict[str, Any]]) -> None:
         """There is no perplexity of nothing."""
         figures = score("--prompt", "Why?", "--completion", "")

@@ -153,6 +153,90 @@ class TestScore:
         assert result.score.onset_entropy == pytest.approx(result.tokens.entropy[onsets].max())
 
 
+class TestContextGain:
+    """What the context gave: the completion read with and without it."""
+
+    PAGE = "Rome has 2.8 million people. "
+    ASKED = "How many people has Rome?"
+
+    def test_reference(self, model: LoadedModel, refer: Callable[[str], Reference]) -> None:
+        """It is the difference of two readings by the reference, for prompts and for messages."""
+        samples = [
+            Sample(prompt=self.PAGE + self.ASKED, completion="Many.", context=self.PAGE),
+            Sample(
+                messages=(
+                    {"role": "system", "parts": [{"type": "text", "content": self.PAGE}]},
+                    {"role": "user", "content": self.ASKED},
+                ),
+                completion="2.8 million.",
+                context=self.PAGE,
+            ),
+        ]
+        bare = [
+            Sample(prompt=self.ASKED, completion="Many."),
+            Sample(
+                messages=(
+                    {"role": "system", "content": ""},
+                    {"role": "user", "content": self.ASKED},
+                ),
+                completion="2.8 million.",
+            ),
+        ]
+        results = TokenScorer(model).score(samples)
+
+        for result, whole, rest in zip(
+            results, encode(model.tokenizer, samples), encode(model.tokenizer, bare), strict=True
+        ):
+            with_it = refer("qwen2").score(whole.ids, whole.scored_from)["nll"].mean()
+            without = refer("qwen2").score(rest.ids, rest.scored_from)["nll"].mean()
+            assert result.score is not None
+            assert result.score.context_gain == pytest.approx(without - with_it, abs=1e-5)
+
+    def test_changes_nothing_else(self, model: LoadedModel) -> None:
+        """The other figures are those of the answer read once; results stand in order."""
+        plain = [*SAMPLES[:2], Sample(prompt=self.PAGE + self.ASKED, completion="Many.")]
+        named = [*SAMPLES[:2], Sample(**_as_dict(plain[2]), context=self.PAGE)]
+
+        once, twice = TokenScorer(model).score(plain), TokenScorer(model).score(named)
+
+        assert [one.score and one.score.context_gain is None for one in twice] == [
+            True,
+            True,
+            False,
+        ]
+        for one, other in zip(once, twice, strict=True):
+            assert one.score is not None
+            assert other.score is not None
+            assert other.score.perplexity == pytest.approx(one.score.perplexity, rel=1e-5)
+
+    @pytest.mark.parametrize("context", [None, "", "of another page"])
+    def test_none_where_there_is_none(self, model: LoadedModel, context: str | None) -> None:
+        """No context, or words that do not occur, cost no second reading."""
+        starved = starve(model, 10**6)
+        sample = Sample(prompt=self.ASKED, completion="Many.", context=context)
+
+        (result,) = TokenScorer(starved, budget=1).score([sample])
+
+        assert result.score is not None
+        assert result.score.context_gain is None
+        assert len(starved.reads) == 1
+
+    def test_a_reading_that_was_not_done(self, model: LoadedModel) -> None:
+        """The answer is scored, and there is no gain."""
+        readings = count()
+        scorer = TokenScorer(model, budget=1, share=False, clock=lambda: next(readings))
+        sample = Sample(prompt=self.PAGE + self.ASKED, completion="Many.", context=self.PAGE)
+
+        (result,) = scorer.score([sample], deadline=1)
+
+        assert result.score is not None
+        assert result.score.context_gain is None
+
+
+def _as_dict(sample: Sample) -> dict[str, Any]:
+    return {name: getattr(sample, name) for name in ("prompt", "completion")}
+
+
 class TestLongTexts:
     def test_windows(self, model: LoadedModel, refer: Callable[[str], Reference]) -> None:
         """A text longer than the window takes several passes, which see half a window before."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cert_otel.cli._models import Choice
-    from cert_otel.scoring.prompts import Template
+    from cert_otel.scoring.prompts import Sample, Template
 
 EXIT_ATTENTION: Final = 1
 """Done, and some calls ended in an error."""
@@ -34,6 +34,7 @@ def score(
     output: Annotated[Path | None, Parameter(alias="-o")] = None,
     prompt: str | None = None,
     completion: str | None = None,
+    context: str | None = None,
     model: str | None = None,
     device: str | None = None,
     quantization: QuantizationName | None = None,
@@ -53,6 +54,7 @@ def score(
         output: A new file for the records with their results in them.
         prompt: What came before --completion.
         completion: One text to score, without a journal.
+        context: The part of --prompt that is left out in a second reading, for context_gain.
         model: Name on the hub, folder, or cert-otel-reference; `cert models` lists what is here.
         device: auto, cuda, cuda:N, mps or cpu.
         quantization: Weights of 8bit or 4bit, for a model that does not fit otherwise; or none.
@@ -65,6 +67,8 @@ def score(
     chosen = _models.choose(
         settings, model=model, device=device, quantization=quantization, embedder=embedder
     )
+    if context is not None and context not in (prompt or ""):
+        raise ConfigError("--context", "is no part of --prompt; give the same words in both")
     if prompt is None and completion is None:
         path = file or Path(settings.jsonl)
         return _score_journal(
@@ -74,25 +78,22 @@ def score(
         raise ConfigError("--completion", "is missing; it is what is scored, --prompt only read")
     if file is not None or output is not None:
         raise ConfigError("--completion", "is one text: leave FILE and -o out, or it")
-    return _score_text(
-        prompt, completion, choice=chosen, template=template, as_json=format == "json"
-    )
+    from cert_otel.scoring.prompts import Sample  # noqa: PLC0415 - needs the [score] extra
+
+    sample = Sample(prompt=prompt, completion=completion, template=template, context=context)
+    return _score_text(sample, choice=chosen, as_json=format == "json")
 
 
-def _score_text(
-    prompt: str | None, completion: str, *, choice: Choice, template: Template, as_json: bool
-) -> int:
+def _score_text(sample: Sample, *, choice: Choice, as_json: bool) -> int:
     from cert_otel.cli import _text_report  # noqa: PLC0415 - needs the [score] extra
     from cert_otel.scoring.answers import Answer  # noqa: PLC0415 - likewise
-    from cert_otel.scoring.prompts import Sample  # noqa: PLC0415 - likewise
 
     loaded = _models.open_model(choice)
-    sample = Sample(prompt=prompt, completion=completion, template=template)
     scorer = _models.open_scorer(loaded, choice.embedder)
-    (outcome,) = scorer.measure([Answer(sample, prompt)])
+    (outcome,) = scorer.measure([Answer(sample, sample.prompt)])
     if isinstance(outcome, Exception):
         raise outcome
-    _text_report.print_report(completion, outcome, loaded, as_json=as_json)
+    _text_report.print_report(sample.completion, outcome, loaded, as_json=as_json)
     return EXIT_ATTENTION if outcome.result.status == "error" else 0
 
 

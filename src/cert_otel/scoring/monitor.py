@@ -221,6 +221,7 @@ class HamiltonianMonitor:
         *,
         messages: Sequence[dict[str, Any]] = (),
         tools: Sequence[dict[str, Any]] = (),
+        context: str | None = None,
         logprobs: ProviderLogprobs | None = None,
         timeout: float | None = None,
     ) -> Outcome:
@@ -231,11 +232,17 @@ class HamiltonianMonitor:
             completion: The answer, of any length.
             messages: What came before the answer: `role` with `content` or `parts`.
             tools: That the answering model could call.
+            context: A part of prompt or messages; a local model reads the answer without it as
+                well, for `score.context_gain`.
             logprobs: Of the provider, for the backend `provider`.
             timeout: Seconds, instead of the monitor's.
         """
         sample = Sample(
-            prompt=prompt, completion=completion, messages=tuple(messages), tools=tuple(tools)
+            prompt=prompt,
+            completion=completion,
+            messages=tuple(messages),
+            tools=tuple(tools),
+            context=context,
         )
         request = Request(sample=sample, logprobs=logprobs)
         seconds = self._timeout if timeout is None else timeout

@@ -43,6 +43,9 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     tools: tuple[dict[str, Any], ...] = ()
     template: Template = "auto"
     """With `none`, prompt and completion become tokens apart: their ids are joined."""
+    context: str | None = None
+    """A part of the prompt or messages: the completion is read without it as well, for
+    `context_gain`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,6 +98,19 @@ def find_question(sample: Sample) -> str | None:
     messages, joined = flatten_messages(sample)
     of_users = [str(one["content"]) for one in messages if one.get("role") == "user"]
     return next((text for text in reversed(of_users) if text.strip()), joined) or None
+
+
+def leave_out_context(sample: Sample) -> Sample | None:
+    """Return a sample without its context; `None` where it has none, or none of its texts does."""
+    if not sample.context:
+        return None
+    messages, _ = flatten_messages(sample)
+    bare = tuple(
+        {**one, "content": str(one["content"]).replace(sample.context, "")} for one in messages
+    )
+    if bare == tuple(messages):
+        return None
+    return msgspec.structs.replace(sample, prompt=None, messages=bare, context=None)
 
 
 def _locate(text: _Text, question: str | None) -> _Text:

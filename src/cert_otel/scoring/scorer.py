@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+import msgspec
 import numpy as np
 import torch
 
 from cert_otel.scoring import hidden, reduction
 from cert_otel.scoring.onsets import find_onsets
 from cert_otel.scoring.packing import plan_packs, split_text
-from cert_otel.scoring.prompts import encode
+from cert_otel.scoring.prompts import encode, leave_out_context
 from cert_otel.scoring.token_scores import concatenate, summarise
 
 if TYPE_CHECKING:
@@ -121,11 +122,27 @@ class TokenScorer:
         """Score samples: one result each, in their order, whatever happens to single ones.
 
         Args:
-            samples: Of any length; one that is longer than the window takes several passes.
+            samples: Of any length; one that is longer than the window takes several passes. One
+                with a context is read a second time without it, in the same packs.
             deadline: A reading of the clock. No pass begins after it; what is not done by
                 then is skipped.
             is_cancelled: Asked before each pass.
         """
+        bare = [_find_bare(sample) for sample in samples]
+        texts = [*samples, *(one for one in bare if one is not None)]
+        results = self._score(texts, deadline, is_cancelled)
+        others = iter(results[len(samples) :])
+        return [
+            result if one is None else _add_gain(result, next(others))
+            for result, one in zip(results, bare, strict=False)  # the others follow
+        ]
+
+    def _score(
+        self,
+        samples: Sequence[Sample],
+        deadline: float | None,
+        is_cancelled: Callable[[], bool],
+    ) -> list[Result]:
         encoded = self._encode(samples)
         pieces = [
             piece
@@ -212,6 +229,24 @@ class TokenScorer:
         if self._on_cpu is None:
             self._on_cpu = self.model.on_cpu()
         return self._on_cpu
+
+
+def _find_bare(sample: Sample) -> Sample | None:
+    try:
+        return leave_out_context(sample)
+    except Exception:  # a host boundary: the sample itself is one error, when it is encoded
+        _logger.debug("no messages that could be read", exc_info=True)
+        return None
+
+
+def _add_gain(result: Result, without: Result) -> Result:
+    """Return a result with what the context gave; as it is where one of both was not scored."""
+    if result.score is None or without.score is None:
+        return result
+    if result.score.nll_mean is None or without.score.nll_mean is None:
+        return result
+    gain = without.score.nll_mean - result.score.nll_mean
+    return replace(result, score=msgspec.structs.replace(result.score, context_gain=gain))
 
 
 def _is_allocation(problem: Exception) -> bool:
