@@ -7,7 +7,8 @@ costs and (with content) in what was asked and answered:
 - `json`: the same spans as OTLP JSON lines;
 - `naive`: the protobuf library and a dict for each span, which is what comes before any record.
 
-The figures are of CPU time, medians over rounds in which the variants take turns; `ratio` is to
+The wheel whose readers are compiled is measured by `make test-compiled`, by this same script. The
+figures are of CPU time, medians over rounds in which the variants take turns; `ratio` is to
 `naive`. Exit code 1 when a record is missing.
 
 Example:
@@ -29,7 +30,7 @@ from typing import TYPE_CHECKING, Any, Final
 from opentelemetry.proto.trace.v1 import trace_pb2
 
 from cert_otel.records import CostDetail, Record, Tokens
-from cert_otel.wire import otlp_write
+from cert_otel.wire import otlp_proto, otlp_write
 from cert_otel.wire.otlp_json import read_line
 from cert_otel.wire.otlp_proto import read_traces
 from cert_otel.wire.reading import read_batch
@@ -213,10 +214,12 @@ def main() -> None:
         "with content": measure(arguments, content=True),
         "without content": measure(arguments, content=False),
         "python": sys.version.split()[0],
+        "compiled": not str(otlp_proto.__file__).endswith(".py"),
     }
     if arguments.format == "json":
         print(json.dumps(report, indent=2))
         return
+    print("readers compiled by mypyc" if report["compiled"] else "readers in pure Python")
     for title in ("with content", "without content"):
         part: Any = report[title]
         print(f"{title}, {part['bytes_per_span']} bytes a span")

@@ -43,6 +43,13 @@ class TestEnvironment:
             ("CERT_OTEL_HASH_KEY", "secret", "hash_key", "secret"),
             ("CERT_OTEL_CONTENT_MAX_CHARS", "10", "content_max_chars", 10),
             ("CERT_OTEL_REDACT", r"\d{4}", "redact", r"\d{4}"),
+            ("CERT_OTEL_NLI_MODEL", "a/b", "nli_model", "a/b"),
+            ("CERT_OTEL_NLI_LABEL", "LABEL_1", "nli_label", "LABEL_1"),
+            ("CERT_OTEL_JUDGE_URL", "http://judge/v1", "judge_url", "http://judge/v1"),
+            ("CERT_OTEL_JUDGE_MODEL", "m", "judge_model", "m"),
+            ("CERT_OTEL_JUDGE_API_KEY", "secret", "judge_api_key", "secret"),
+            ("CERT_OTEL_JUDGE_REQUESTS_PER_MINUTE", "7", "judge_requests_per_minute", 7),
+            ("CERT_OTEL_JUDGE_CONCURRENCY", "2", "judge_concurrency", 2),
         ],
     )
     def test_each_is_read(self, variable: str, text: str, field: str, expected: Any) -> None:
@@ -71,6 +78,13 @@ class TestEnvironment:
                 scorer_model=None,
                 scorer_device="auto",
                 scorer_quantization="none",
+                nli_model=None,
+                nli_label=None,
+                judge_url=None,
+                judge_model=None,
+                judge_api_key=None,
+                judge_requests_per_minute=60,
+                judge_concurrency=4,
                 redactor=None,
                 capture_content=False,
                 capture_content_events=False,
@@ -97,6 +111,13 @@ class TestEnvironment:
             "CERT_OTEL_SCORER_MODEL",
             "CERT_OTEL_SCORER_DEVICE",
             "CERT_OTEL_SCORER_QUANTIZATION",
+            "CERT_OTEL_NLI_MODEL",
+            "CERT_OTEL_NLI_LABEL",
+            "CERT_OTEL_JUDGE_URL",
+            "CERT_OTEL_JUDGE_MODEL",
+            "CERT_OTEL_JUDGE_API_KEY",
+            "CERT_OTEL_JUDGE_REQUESTS_PER_MINUTE",
+            "CERT_OTEL_JUDGE_CONCURRENCY",
         )
 
 

@@ -94,6 +94,8 @@ class TestNames:
             "cert.record.unreadable",
             "cert.score.reason",
             "cert.score.status",
+            "cert.scorer.model",
+            "cert.scorer.revision",
             "cert.stream.chunk_count",
             "cert.stream.outcome",
             "cert.stream.time_per_chunk",

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from openai.types.chat import ChatCompletionMessageParam, ChatCompletionToolParam
+    from openai.types.responses import ResponseInputItemParam
 
 TICKETS: Final = Path(__file__).parents[1] / "data" / "support_dialogues.jsonl"
 INSTRUCTIONS: Final = (
@@ -44,6 +45,8 @@ UNSURE_BELOW: Final = 0.5
 """Answers whose tokens are less likely than this on average go to a person."""
 REPEATS_ABOVE: Final = 0.6
 """Cosine of two questions from which they count as the same."""
+CALL_ID: Final = "call_handbook"
+"""Of the search that the help desk makes itself, before it asks a model."""
 LETTER_WORDS: Final = 40_000
 AT_ONCE: Final = 4
 TICKETS_PER_SHIFT: Final = 48
@@ -71,10 +74,30 @@ def read_tickets(path: Path) -> list[Ticket]:
 
 
 def make_prompt(ticket: Ticket) -> list[ChatCompletionMessageParam]:
-    """Put the passage before the question."""
+    """Ask the question, with what the search of the handbook has found for it."""
+    search = {"name": "search_handbook", "arguments": json.dumps({"query": ticket.question})}
     return [
         {"role": "system", "content": INSTRUCTIONS},
-        {"role": "user", "content": f"Passage: {ticket.passage}\n\nQuestion: {ticket.question}"},
+        {"role": "user", "content": ticket.question},
+        {
+            "role": "assistant",
+            "tool_calls": [{"id": CALL_ID, "type": "function", "function": search}],  # type: ignore[typeddict-item]
+        },
+        {"role": "tool", "tool_call_id": CALL_ID, "content": ticket.passage},
+    ]
+
+
+def make_input(ticket: Ticket) -> list[ResponseInputItemParam]:
+    """Ask the same of the Responses API."""
+    return [
+        {"type": "message", "role": "user", "content": ticket.question},
+        {
+            "type": "function_call",
+            "call_id": CALL_ID,
+            "name": "search_handbook",
+            "arguments": json.dumps({"query": ticket.question}),
+        },
+        {"type": "function_call_output", "call_id": CALL_ID, "output": ticket.passage},
     ]
 
 
@@ -168,7 +191,7 @@ def think_it_over(client: OpenAI, ticket: Ticket) -> str:
     reply = client.responses.create(
         model="o4-mini",
         instructions=INSTRUCTIONS,
-        input=f"Passage: {ticket.passage}\n\nQuestion: {ticket.question}",
+        input=make_input(ticket),
         reasoning={"effort": "low"},
     )
     return reply.output_text
@@ -179,7 +202,7 @@ def stream_thoughts(client: OpenAI, ticket: Ticket) -> str:
     with client.responses.stream(
         model="o4-mini",
         instructions=INSTRUCTIONS,
-        input=f"Passage: {ticket.passage}\n\nQuestion: {ticket.question}",
+        input=make_input(ticket),
     ) as stream:
         return stream.get_final_response().output_text
 
@@ -237,7 +260,7 @@ def work_shift(client: OpenAI, azure: AzureOpenAI, tickets: Sequence[Ticket]) ->
 def main() -> None:
     """Open the clients and work one shift."""
     with OpenAI() as client, AzureOpenAI() as azure:
-        work_shift(client, azure, read_tickets(TICKETS)[:TICKETS_PER_SHIFT])
+        work_shift(client, azure, read_tickets(TICKETS)[-TICKETS_PER_SHIFT:])
 
 
 if __name__ == "__main__":

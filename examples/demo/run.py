@@ -1,11 +1,12 @@
-"""Run the demonstration: the help desk, instrumented from outside, what it cost, and its scores.
+"""Run the demonstration: the help desk, instrumented from outside, its cost, scores and judgement.
 
     python examples/demo/run.py
 
 Starts a local provider that replays recorded answers, runs `app.py` under
 `opentelemetry-instrument`, prints `cert costs` of the records that this left in
 `build/demo/production.jsonl`, scores the answers with the packaged reference model by
-`cert score`, and checks both. Nothing leaves the machine.
+`cert score`, judges by `cert evaluate` whether they are borne out by the passages that were handed
+to the model, and checks all of it. Nothing leaves the machine.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from cert_otel.journal import get_scores_path
 from cert_otel.testing import FakeProvider, Reply, ToolCall
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 HERE: Final = Path(__file__).resolve().parent
 ANSWERS: Final = HERE.parent / "data" / "support_dialogues.jsonl"
+WRONG_ANSWERS: Final = HERE.parent / "data" / "wrong_answers.jsonl"
 BUILD: Final = HERE.parents[1] / "build" / "demo"
 HEADER: Final = """\
 The help desk of a fictional shop calls gpt-4o, gpt-4o-mini, gpt-4.1-mini, o4-mini and
@@ -36,7 +38,9 @@ text-embedding-3-small. A local server stands in for them: the texts are recorde
 research models (GPT-2, T5, CTRL, DoHA; BEGIN data set, CC BY 4.0, examples/data/README.md), token
 counts, log probabilities and delays follow a fixed rule, the prices are the public ones. So the
 way of the records is real, and their figures are not yours. The answers are scored by a small
-reference model of technical prose, so perplexities are high. Nothing leaves this machine.
+reference model of technical prose, so perplexities are high. Many of them are wrong: people called
+half of the recorded ones not borne out by their passage, and in five more a date, a number, a name
+or a negation was changed on purpose. Nothing leaves this machine.
 """
 DEPLOYMENTS: Final = {"helpdesk-eu": "gpt-4o-2024-08-06"}
 CONTEXT_WINDOW_BYTES: Final = 300_000
@@ -52,10 +56,45 @@ class DemoError(Exception):
     """A step of the demonstration failed; the message names it."""
 
 
-def read_answers(path: Path) -> dict[str, str]:
-    """Read the recorded answers, by question as it stands in a JSON request."""
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    return {json.dumps(row["question"]): row["answer"] for row in rows}
+class WrongAnswer(NamedTuple):
+    """A recorded answer that was changed on purpose."""
+
+    question: str
+    answer: str
+    start: int
+    """Where the change begins."""
+    end: int
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Read JSON lines."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def read_answers(path: Path, wrong: Sequence[WrongAnswer] = ()) -> dict[str, str]:
+    """Read the recorded answers, by question as it stands in a JSON request.
+
+    Args:
+        path: Of the recorded ones.
+        wrong: Those that are given instead of what was recorded.
+    """
+    recorded = {row["question"]: row["answer"] for row in read_rows(path)}
+    answers = recorded | {one.question: one.answer for one in wrong}
+    return {json.dumps(question): answer for question, answer in answers.items()}
+
+
+def read_wrong_answers(path: Path, recorded: Path) -> list[WrongAnswer]:
+    """Read what was changed in which of the recorded answers."""
+    rows = {row["id"]: row for row in read_rows(recorded)}
+    return [
+        WrongAnswer(
+            rows[change["id"]]["question"],
+            rows[change["id"]]["answer"].replace(change["was"], change["now"]),
+            start := rows[change["id"]]["answer"].index(change["was"]),
+            start + len(change["now"]),
+        )
+        for change in read_rows(path)
+    ]
 
 
 def make_script(answers: Mapping[str, str]) -> Callable[[RecordedRequest], Reply | None]:
@@ -84,7 +123,7 @@ def answer_question(asked: Mapping[str, Any], question: str, answer: str) -> Rep
         search = ToolCall("search_handbook", {"query": question})
         return Reply(tool_calls=[search], delay_s=DELAY_S)
     # What a reasoning model thinks is not recorded: its prompt stands in for the length.
-    reasoning = asked.get("input") if asked["model"].startswith("o") else None
+    reasoning = json.dumps(asked["input"]) if asked["model"].startswith("o") else None
     return Reply(answer, reasoning=reasoning, delay_s=DELAY_S, chunk_delay_s=CHUNK_DELAY_S)
 
 
@@ -140,11 +179,13 @@ def read_records(path: Path) -> list[dict[str, Any]]:
     """Read what the run left behind."""
     if not path.exists():
         raise DemoError(f"no records: {path} was not written")
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return read_rows(path)
 
 
 def check(
-    records: Sequence[Mapping[str, Any]], results: Sequence[Mapping[str, Any]]
+    records: Sequence[Mapping[str, Any]],
+    results: Sequence[Mapping[str, Any]],
+    wrong: Sequence[WrongAnswer] = (),
 ) -> list[tuple[str, bool]]:
     """Say what holds of the records and the results, and what does not."""
     calls = [record for record in records if record.get("kind") == "inference"]
@@ -157,26 +198,63 @@ def check(
         (f"{len(errors)} error, exactly 1", len(errors) == 1),
         (f"{len(models)} models, at least {MIN_MODELS}", len(models) >= MIN_MODELS),
         (f"{len(priced)} of {len(done)} answered calls priced", 0 < len(priced) == len(done)),
-        *check_results(calls, results),
+        *check_scores(calls, [one for one in results if not is_judgement(one)]),
+        *check_judgements(calls, [one for one in results if is_judgement(one)], wrong),
     ]
 
 
-def check_results(
+def is_judgement(result: Mapping[str, Any]) -> bool:
+    """Whether `cert evaluate` made a result, and not `cert score`."""
+    return str(result["scorer"]).startswith("cert-evaluate")
+
+
+def check_scores(
     calls: Sequence[Mapping[str, Any]], results: Sequence[Mapping[str, Any]]
 ) -> list[tuple[str, bool]]:
     """Say whether each call has one result, and each answer its figures."""
-    spans = Counter(call["span_id"] for call in calls)
-    once = Counter(result["span_id"] for result in results) == spans
+    once = count_spans(results) == count_spans(calls)
     answers = sum(bool(call.get("output_data")) for call in calls)
     figures = [result["trajectory"] for result in results if result["trajectory"]]
     whole = [one for one in figures if None not in (one["perplexity"], one["energy_mean"])]
     return [
-        (f"{len(results)} results for {len(calls)} calls, one each", once),
+        (f"{len(results)} scores for {len(calls)} calls, one each", once),
         (
             f"{len(whole)} of {answers} answers with perplexity and energy",
             0 < answers == len(whole),
         ),
     ]
+
+
+def check_judgements(
+    calls: Sequence[Mapping[str, Any]],
+    results: Sequence[Mapping[str, Any]],
+    wrong: Sequence[WrongAnswer],
+) -> list[tuple[str, bool]]:
+    """Say whether each call was judged once, and what was changed was found where it was."""
+    once = count_spans(results) == count_spans(calls)
+    by_span = {result["span_id"]: result for result in results}
+    by_answer = {call["output_data"]: call["span_id"] for call in calls}
+    found = [one for one in wrong if is_found(one, by_span.get(by_answer.get(one.answer)))]
+    return [
+        (f"{len(results)} judgements for {len(calls)} calls, one each", once),
+        (
+            f"{len(found)} of {len(wrong)} answers that were changed failed, marked at the change",
+            len(found) == len(wrong),
+        ),
+    ]
+
+
+def is_found(wrong: WrongAnswer, result: Mapping[str, Any] | None) -> bool:
+    """Whether an answer failed, and evidence for that covers what was changed in it."""
+    evidence = [item for one in (result or {}).get("evaluations", ()) for item in one["evidence"]]
+    return (result or {}).get("passed") is False and any(
+        item["start"] < wrong.end and wrong.start < item["end"] for item in evidence
+    )
+
+
+def count_spans(lines: Sequence[Mapping[str, Any]]) -> Counter[str]:
+    """Count how many lines there are about each span."""
+    return Counter(line["span_id"] for line in lines)
 
 
 def demonstrate(build: Path) -> bool:
@@ -185,7 +263,8 @@ def demonstrate(build: Path) -> bool:
     build.mkdir(parents=True)
     records = build / "production.jsonl"
     print(HEADER)
-    script = make_script(read_answers(ANSWERS))
+    wrong = read_wrong_answers(WRONG_ANSWERS, ANSWERS)
+    script = make_script(read_answers(ANSWERS, wrong))
     with FakeProvider(script, deployments=DEPLOYMENTS) as provider:
         environment = make_environment(provider, os.environ, records)
         command = [find_program("opentelemetry-instrument"), sys.executable, str(HERE / "app.py")]
@@ -195,8 +274,11 @@ def demonstrate(build: Path) -> bool:
     print(f"\n$ cert score {os.path.relpath(records)} --model {SCORER}")
     score = [find_program("cert"), "score", os.path.relpath(records), "--model", SCORER]
     run_step("cert score", score, environment)
+    print(f"\n$ cert evaluate {os.path.relpath(records)}")
+    evaluate = [find_program("cert"), "evaluate", os.path.relpath(records)]
+    run_step("cert evaluate", evaluate, environment)
     print("\nChecked:")
-    found = check(read_records(records), read_records(get_scores_path(records)))
+    found = check(read_records(records), read_records(get_scores_path(records)), wrong)
     for text, holds in found:
         print(f"  {'ok    ' if holds else 'FAILED'} {text}")
     return all(holds for _, holds in found)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 PREFIX: Final = "CERT_OTEL_"
+SECRETS: Final = frozenset({"hash_key", "judge_api_key"})
+"""Settings that are never shown or logged."""
 CAPTURE_CONTENT: Final = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 """OpenTelemetry's own switch for message content; there is no second one of ours."""
 
@@ -74,6 +76,20 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """`CERT_OTEL_SCORER_DEVICE`: where it runs: `auto`, `cuda`, `cuda:N`, `mps` or `cpu`."""
     scorer_quantization: QuantizationName = "none"
     """`CERT_OTEL_SCORER_QUANTIZATION`: weights of `8bit` or `4bit`, or `none`."""
+    nli_model: str | None = None
+    """`CERT_OTEL_NLI_MODEL`: the model of the evaluator `nli`, by its name on the hub or its folder."""
+    nli_label: str | None = None
+    """`CERT_OTEL_NLI_LABEL`: its label of support, or of a hallucinated token."""
+    judge_url: str | None = None
+    """`CERT_OTEL_JUDGE_URL`: endpoint of the evaluator `judge`, up to `/v1`."""
+    judge_model: str | None = None
+    """`CERT_OTEL_JUDGE_MODEL`: the model that is asked there."""
+    judge_api_key: str | None = None
+    """`CERT_OTEL_JUDGE_API_KEY`: secret, sent as a bearer token."""
+    judge_requests_per_minute: Annotated[int, _Positive] = 60
+    """`CERT_OTEL_JUDGE_REQUESTS_PER_MINUTE`: more wait."""
+    judge_concurrency: Annotated[int, _Positive] = 4
+    """`CERT_OTEL_JUDGE_CONCURRENCY`: requests that are under way at once."""
     redactor: Any = None
     """Only in code: `Callable[[str], str]`, called on each text before it is attached."""
     capture_content: bool = False
@@ -198,6 +214,13 @@ _PARSERS: Final[Mapping[str, Callable[[str, str], Any]]] = {
     "scorer_model": _parse_text,
     "scorer_device": _parse_device,
     "scorer_quantization": _parse_quantization,
+    "nli_model": _parse_text,
+    "nli_label": _parse_text,
+    "judge_url": _parse_text,
+    "judge_model": _parse_text,
+    "judge_api_key": _parse_text,
+    "judge_requests_per_minute": lambda variable, text: _parse_number(variable, text, whole=True),
+    "judge_concurrency": lambda variable, text: _parse_number(variable, text, whole=True),
 }
 """Settings that the environment can name. The rest of `Config` is set in code."""
 

@@ -21,6 +21,10 @@ Status = Literal["ok", "error", "unset"]
 StreamOutcome = Literal["completed", "closed", "abandoned", "cancelled", "error"]
 ScoreStatus = Literal["scored", "deferred", "skipped", "error"]
 CostSource = Literal["table", "provider", "override"]
+EvidenceKind = Literal["number", "date", "name", "negation", "quote", "code", "term", "span"]
+"""What is not borne out; `span` comes from models that only mark a stretch of text."""
+Finding = Literal["missing", "contradicted"]
+"""Nowhere in the context, or the context says otherwise."""
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -120,6 +124,22 @@ class Trajectory(msgspec.Struct, frozen=True, kw_only=True):
     flags: tuple[str, ...] = ()
 
 
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """One stretch of the answer that the context does not bear out. Offsets, never text."""
+
+    start: int
+    """First character of the answer."""
+    end: int
+    """Behind its last character."""
+    kind: EvidenceKind
+    finding: Finding = "missing"
+    context_item: int | None = None
+    """Index of the passage that comes nearest, or says otherwise."""
+    context_start: int | None = None
+    """First character, in that passage, of the sentence that was looked at."""
+    context_end: int | None = None
+
+
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     """One judgement of one answer."""
 
@@ -127,9 +147,14 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     score: float | None
     """In [0, 1]; `None` when it could not be judged."""
     label: str | None = None
+    reason: str | None = None
+    """Why there is no score."""
+    evidence: tuple[Evidence, ...] = ()
     evaluator: str | None = None
     revision: str | None = None
     calibration: str | None = None
+    latency_ms: float | None = None
+    """Wall time; of a batch, its share."""
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -210,12 +235,34 @@ class EvaluationRecord(msgspec.Struct, frozen=True, kw_only=True):
     scorer: str
     scorer_revision: str | None = None
     confidence: float | None = None
+    confidence_low: float | None = None
+    """Ends of its 95 % interval, where it is calibrated."""
+    confidence_high: float | None = None
     threshold: float | None = None
     passed: bool | None = None
     trajectory: Trajectory | None = None
     evaluations: list[Evaluation] = []
+    context_sources: list[str] = []
+    """Where the passages came from that were judged against, in their order."""
+    context_passages: int | None = None
+    """How many there were; `None` where nothing was judged against a context."""
     score_status: ScoreStatus = "scored"
     score_reason: str | None = None
+
+
+NO_CONTENT: Final = frozenset({"no_content", "unreadable_content"})
+"""Reasons of a record that was written without the texts."""
+
+
+def find_skip_reason(record: Record) -> str | None:
+    """Return why there is no answer to score or evaluate; `None` if there is one."""
+    if record.output_data:
+        return None
+    if record.score_status == "skipped" and record.score_reason in NO_CONTENT:
+        return record.score_reason
+    if record.output_messages:
+        return "no_text"  # tool calls or media alone
+    return "no_answer" if record.input_messages or record.input_data else "no_content"
 
 
 _ENCODER: Final = msgspec.json.Encoder()

@@ -164,6 +164,14 @@ METRIC_USAGE_REASONING_TOKENS: Final = "gen_ai.client.inference.usage.reasoning.
 
 # -- Events ------------------------------------------------------------------------------------
 EVENT_OPERATION_DETAILS: Final = "gen_ai.client.inference.operation.details"
+EVENT_EVALUATION_RESULT: Final = "gen_ai.evaluation.result"
+EVALUATION_NAME: Final = "gen_ai.evaluation.name"
+EVALUATION_SCORE_VALUE: Final = "gen_ai.evaluation.score.value"
+EVALUATION_SCORE_LABEL: Final = "gen_ai.evaluation.score.label"
+EVALUATION_EXPLANATION: Final = "gen_ai.evaluation.explanation"
+SCORER_MODEL: Final = "cert.scorer.model"
+"""Who made a result: a model, or evaluators by name."""
+SCORER_REVISION: Final = "cert.scorer.revision"
 
 # -- Operation names ---------------------------------------------------------------------------
 OPERATION_CHAT: Final = "chat"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from opentelemetry.context import Context
-from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace import SpanLimits, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import (
@@ -16,6 +17,16 @@ from opentelemetry.sdk.trace.sampling import (
     ParentBased,
     Sampler,
     SamplingResult,
+    TraceIdRatioBased,
+)
+from opentelemetry.trace import (
+    NonRecordingSpan,
+    SpanContext,
+    SpanKind,
+    StatusCode,
+    TraceFlags,
+    TraceState,
+    set_span_in_context,
 )
 
 from cert_otel.capture._sdk_spans import SpanStarter
@@ -24,7 +35,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import Span
     from opentelemetry.trace import Span as AnySpan
 
-ATTRIBUTES = {"gen_ai.operation.name": "chat", "server.port": 443}
+ATTRIBUTES: dict[str, str | int] = {"gen_ai.operation.name": "chat", "server.port": 443}
 
 
 class Noting(SpanProcessor):
@@ -96,3 +107,84 @@ class TestStart:
         starter.start("chat", dict(ATTRIBUTES), parent=Context(), at_ns=1_000)
 
         assert noting.seen == [ATTRIBUTES]
+
+
+def describe(span: Any) -> dict[str, Any]:
+    """Return a span as it is exported, without its ids."""
+    described: dict[str, Any] = json.loads(span.to_json())
+    for name in ("trace_id", "span_id"):
+        assert int(described["context"].pop(name), 16)
+    described["links"] = [link["attributes"] for link in described["links"]]
+    return described
+
+
+def context_of(flags: int, *, is_remote: bool = False) -> Context:
+    """Return a context with a parent of these flags."""
+    state = TraceState([("vendor", "a")])
+    parent = SpanContext(0xABC, 0xDEF, is_remote, TraceFlags(flags), state)
+    return set_span_in_context(NonRecordingSpan(parent), Context())
+
+
+def use(span: Any) -> None:
+    """Do everything to a span that an application may do."""
+    span.add_event("seen", {"n": 1}, timestamp=4)
+    span.add_link(SpanContext(1, 2, is_remote=False), {"of": "another"})
+    span.set_attribute("late", True)
+    span.update_name("chat again")
+    span.record_exception(ValueError("no"), timestamp=5)
+    span.set_status(StatusCode.ERROR, "no")
+    span.end(2_000)
+
+
+class TestPattern:
+    @pytest.mark.parametrize("parent", [Context(), *map(context_of, (0, 1, 2, 3))])
+    @pytest.mark.parametrize(
+        "limits", [SpanLimits(), SpanLimits(max_span_attributes=3, max_events=1)]
+    )
+    def test_spans_made_after_it_are_the_sdk_s(self, parent: Context, limits: SpanLimits) -> None:
+        """All of a parent's spans are alike, the first one and those that follow."""
+        provider = TracerProvider(shutdown_on_exit=False, span_limits=limits)
+        provider.add_span_processor(SimpleSpanProcessor(exporter := InMemorySpanExporter()))
+        tracer = provider.get_tracer("test")
+        starter = SpanStarter(tracer)
+        plain = tracer.start_span(
+            "chat", parent, SpanKind.CLIENT, dict(ATTRIBUTES), start_time=1_000
+        )
+        made = [
+            starter.start("chat", dict(ATTRIBUTES), parent=parent, at_ns=1_000) for _ in range(3)
+        ]
+        for span in (plain, *made):
+            use(span)
+
+        assert len({span.get_span_context().span_id for span in (plain, *made)}) == len(made) + 1
+        exported = list(map(describe, exporter.get_finished_spans()))
+        assert exported == [exported[0]] * len(exported) if exported else not plain.is_recording()
+        fields = ("_attributes", "_events", "_links", "_lock")
+        own = [[id(vars(span)[name]) for name in fields] for span in made if exported]
+        assert len({one for ids in own for one in ids}) == sum(map(len, own))
+
+    def test_a_child_is_in_its_parent_s_trace(self) -> None:
+        """With its parent, and the state of the trace."""
+        starter = SpanStarter(make().get_tracer("test"))
+        for _ in range(2):
+            span: Any = starter.start("chat", {}, parent=context_of(1), at_ns=1)
+
+        assert (span.context.trace_id, span.parent.span_id) == (0xABC, 0xDEF)
+        assert span.context.trace_state.get("vendor") == "a"
+
+    def test_what_changes_in_the_provider_shows(self) -> None:
+        """A tracer that gets another sampler starts its next span by that one."""
+        tracer: Any = make().get_tracer("test")
+        starter = SpanStarter(tracer)
+        before = [starter.start("chat", {}, parent=Context(), at_ns=1) for _ in range(2)]
+        tracer.sampler = ALWAYS_OFF
+
+        assert all(span.is_recording() for span in before)
+        assert not starter.start("chat", {}, parent=Context(), at_ns=1).is_recording()
+
+    def test_ratios_are_asked_span_by_span(self) -> None:
+        """A sampler that decides by the trace's id is asked for each."""
+        starter = SpanStarter(make(TraceIdRatioBased(0.5)).get_tracer("test"))
+        made = [starter.start("chat", {}, parent=Context(), at_ns=1) for _ in range(64)]
+
+        assert len({span.is_recording() for span in made}) == 2

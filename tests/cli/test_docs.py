@@ -11,8 +11,12 @@ import pytest
 from cert_otel.analysis import By, CostSummary
 from cert_otel.cli import main
 from cert_otel.cli._app import app
+from cert_otel.cli._evaluation_report import Report as EvaluationReport
 from cert_otel.cli._journal_report import Coverage, ModelFigures
+from cert_otel.cli._validation_report import Report as ValidationReport
 from cert_otel.cli.models import Machine
+from cert_otel.evaluation.statistics import Bin, GroupFigures
+from cert_otel.evaluation.summary import Result
 from cert_otel.scoring.catalogue import ModelEntry
 
 DOCS = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
@@ -71,6 +75,37 @@ class TestDocs:
             assert f"`{key}`" in section
         for key in ModelFigures.__struct_fields__:
             assert re.search(rf"\b{key}\b", section)
+
+    def test_each_key_of_the_evaluations_is_there(self) -> None:
+        """Each key that `cert evaluate --format json` prints is explained."""
+        section = read_section("evaluate")
+
+        for key in (*EvaluationReport.__annotations__, *Result.__annotations__):
+            assert f"`{key}`" in section
+
+    def test_each_key_of_the_validation_is_there(self) -> None:
+        """Each key that `cert validate --format json` prints is explained."""
+        section = read_section("validate")
+        keys = {
+            key
+            for struct in (ValidationReport, Bin, GroupFigures)
+            for key in struct.__struct_fields__
+        }
+
+        for key in keys - {"sensitivity_high", "specificity_low", "specificity_high"}:
+            assert re.search(rf"\b{key}\b", section)
+
+    def test_the_code_prints_what_it_says(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """Each `print(…)  # …` of evaluating from code, here and in the README."""
+        readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+        for text in (read_section("evaluate"), readme):
+            (block,) = re.findall(r"```python\n(from cert_otel.evaluation.*?)```", text, re.DOTALL)
+            told = [line for line in block.splitlines() if "log_file" not in line]
+            exec("\n".join(told), {})  # noqa: S102 - our own documentation
+
+            expected = re.findall(r"print\(.*\)  # (.*)", block)
+            assert expected
+            assert capsys.readouterr().out.splitlines() == expected
 
     def test_each_key_of_the_models_is_there(self) -> None:
         """Each key that `cert models --format json` prints is explained."""

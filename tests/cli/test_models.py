@@ -12,6 +12,7 @@ from tests.scoring.hub import COMMIT, Hub
 from tests.scoring.reference import build_network
 
 from cert_otel.cli import main
+from cert_otel.scoring import models as scoring_models
 from cert_otel.scoring.defaults import ON_CPU, REFERENCE
 
 if TYPE_CHECKING:
@@ -164,7 +165,7 @@ class TestChoice:
     ) -> None:
         """One that is here and too large is passed over."""
         hub.put_into_cache(ON_CPU, scorer)
-        monkeypatch.setattr("cert_otel.scoring.models.count_free_bytes", lambda _: 1_000)
+        monkeypatch.setattr(scoring_models, "count_free_bytes", lambda _: 1_000)
 
         assert choose(capsys) == REFERENCE
 
@@ -193,8 +194,8 @@ class TestTable:
         """As it is, else in how many bits."""
         del hub
         monkeypatch.setenv("COLUMNS", "200")
-        monkeypatch.setattr("cert_otel.scoring.models.count_free_bytes", lambda _: free_gb * 10**9)
-        monkeypatch.setattr("cert_otel.scoring.models.find_dtype", lambda _, __: torch.bfloat16)
+        monkeypatch.setattr(scoring_models, "count_free_bytes", lambda _: free_gb * 10**9)
+        monkeypatch.setattr(scoring_models, "find_dtype", lambda _, __: torch.bfloat16)
         assert main(["models"]) == 0
 
         (row,) = [line for line in capsys.readouterr().out.splitlines() if "7B" in line]

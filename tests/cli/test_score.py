@@ -446,7 +446,7 @@ class TestRefusals:
             fcntl.flock(held, fcntl.LOCK_EX)
             message = refuse(capsys, path)
 
-        assert "another cert score is at it" in message
+        assert "another cert score or cert evaluate is at it" in message
 
 
 class TestTable:
@@ -518,9 +518,7 @@ class TestTable:
         self, scorer: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """What to install is said; the option goes before the setting."""
-        monkeypatch.setattr(
-            "cert_otel.scoring.quantization.importlib.util.find_spec", lambda _: None
-        )
+        monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
         monkeypatch.setenv("CERT_OTEL_SCORER_QUANTIZATION", "8bit")
         words = ["--completion", "a", "--model", str(scorer)]
 

@@ -46,7 +46,20 @@ def _make_records(count: int, **last: Any) -> list[dict[str, Any]]:
 def _make_results(records: list[dict[str, Any]], **last: Any) -> list[dict[str, Any]]:
     figures = {"perplexity": 2.0, "energy_mean": 0.1}
     results: list[dict[str, Any]] = [
-        {"span_id": record["span_id"], "trajectory": figures if record["output_data"] else None}
+        {
+            "span_id": record["span_id"],
+            "scorer": "model",
+            "trajectory": figures if record["output_data"] else None,
+        }
+        for record in records
+    ]
+    results[-1:] = [results[-1] | last] if last else results[-1:]
+    return results + _make_judgements(records)
+
+
+def _make_judgements(records: list[dict[str, Any]], **last: Any) -> list[dict[str, Any]]:
+    results: list[dict[str, Any]] = [
+        {"span_id": record["span_id"], "scorer": "cert-evaluate:x", "passed": True}
         for record in records
     ]
     results[-1:] = [results[-1] | last] if last else results[-1:]
@@ -120,6 +133,19 @@ class TestApplication:
         assert script(_make_request(json.loads(question))).text == answer
         assert script(_make_request("something else")) is None
 
+    def test_five_answers_are_wrong_on_purpose(self, run: ModuleType) -> None:
+        """Each differs from what was recorded where it says so, and nowhere else."""
+        recorded = run.read_answers(run.ANSWERS)
+        wrong = run.read_wrong_answers(run.WRONG_ANSWERS, run.ANSWERS)
+        given = run.read_answers(run.ANSWERS, wrong)
+
+        assert len({one.question for one in wrong}) == 5
+        assert sum(given[question] != recorded[question] for question in recorded) == 5
+        for one in wrong:
+            right = recorded[json.dumps(one.question)]
+            assert one.answer[: one.start] == right[: one.start]
+            assert one.answer[one.end :] == right[len(right) - len(one.answer) + one.end :]
+
 
 class TestEnvironment:
     def test_leaves_nothing_of_the_users_settings(self, run: ModuleType, tmp_path: Path) -> None:
@@ -171,7 +197,7 @@ class TestCheck:
     @pytest.mark.parametrize(
         ("change", "failed"),
         [
-            ({"span_id": "1"}, "41 results for 41 calls, one each"),
+            ({"span_id": "1"}, "41 scores for 41 calls, one each"),
             ({"trajectory": None}, "39 of 40 answers with perplexity and energy"),
             (
                 {"trajectory": {"perplexity": 2.0, "energy_mean": None}},
@@ -186,6 +212,32 @@ class TestCheck:
         records = _make_records(40)
         found = run.check(records, _make_results(records, **change))
 
+        assert failed in [text for text, holds in found if not holds]
+
+    @pytest.mark.parametrize(
+        ("change", "failed"),
+        [
+            ({"span_id": "1"}, "41 judgements for 41 calls, one each"),
+            ({"passed": True}, "0 of 1 answers that were changed failed, marked at the change"),
+            (
+                {"evaluations": [{"evidence": [{"start": 0, "end": 1}]}]},
+                "0 of 1 answers that were changed failed, marked at the change",
+            ),
+        ],
+    )
+    def test_names_judgements_that_are_not_right(
+        self, run: ModuleType, change: dict[str, Any], failed: str
+    ) -> None:
+        """A call without one, a wrong answer that passed or was marked elsewhere."""
+        records = _make_records(40, output_data="in 1641")
+        wrong = run.WrongAnswer("When?", "in 1641", 3, 7)
+        right = {"passed": False, "evaluations": [{"evidence": [{"start": 3, "end": 7}]}]}
+        scores = _make_results(records)[: len(records)]
+
+        held = run.check(records, scores + _make_judgements(records, **right), [wrong])
+        found = run.check(records, scores + _make_judgements(records, **right | change), [wrong])
+
+        assert all(holds for _, holds in held)
         assert failed in [text for text, holds in found if not holds]
 
 
@@ -227,4 +279,6 @@ class TestRunner:
         assert "cert costs" in output.out
         assert "51 of 58 calls scored" in output.out
         assert "not for production" in output.out
+        assert "5 of 5 answers that were changed failed" in output.out
+        assert "[[1641]]" in output.out
         assert time.perf_counter() - start < 120

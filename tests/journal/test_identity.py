@@ -484,6 +484,69 @@ class TestEvaluations:
             Evaluation(name="grounding", score=0.5),
         ]
 
+    @pytest.mark.parametrize("scored_first", [True, False])
+    def test_a_judgement_and_a_trajectory_stand_beside_each_other(self, scored_first: bool) -> None:
+        """What `cert evaluate` found and what `cert score` measured erase nothing of each other."""
+        judged = judge(
+            minutes=2 if scored_first else 0,
+            scorer="cert-evaluate:grounding",
+            confidence=0.4,
+            threshold=0.7,
+            passed=False,
+            evaluations=[Evaluation(name="grounding", score=0.4)],
+        )
+        measured = judge(minutes=1, scorer="model", trajectory=Trajectory(perplexity=2.0))
+
+        (record,) = join_evaluations([call("a")], [judged, measured])
+
+        assert (record.confidence, record.threshold, record.passed) == (0.4, 0.7, False)
+        assert record.trajectory == Trajectory(perplexity=2.0)
+        assert record.evaluations == judged.evaluations
+        assert (record.score_status, record.scorer) == ("scored", "model")
+
+    @pytest.mark.parametrize("skipped_first", [True, False])
+    def test_a_skip_of_one_erases_nothing_of_the_other(self, skipped_first: bool) -> None:
+        """An answer without a context has its perplexity all the same."""
+        skipped = judge(
+            minutes=0 if skipped_first else 2,
+            scorer="cert-evaluate:grounding",
+            score_status="skipped",
+            score_reason="no_context",
+        )
+        measured = judge(minutes=1, scorer="model", trajectory=Trajectory(perplexity=2.0))
+
+        (record,) = join_evaluations([call("a")], [skipped, measured])
+
+        assert (record.score_status, record.score_reason) == ("scored", None)
+        assert record.trajectory == Trajectory(perplexity=2.0)
+        assert record.confidence is None
+
+    def test_evaluations_of_other_names_stay(self) -> None:
+        """Each name has its newest score; what could not be judged later takes none back."""
+        first = judge(
+            scorer="cert-evaluate:grounding",
+            confidence=0.9,
+            threshold=0.7,
+            passed=True,
+            evaluations=[Evaluation(name="grounding", score=0.9)],
+        )
+        second = judge(
+            minutes=1,
+            scorer="cert-evaluate:grounding+nli",
+            confidence=0.2,
+            threshold=0.7,
+            passed=False,
+            evaluations=[
+                Evaluation(name="grounding", score=None, reason="nothing_to_check"),
+                Evaluation(name="nli", score=0.2),
+            ],
+        )
+
+        (record,) = join_evaluations([call("a")], [second, first])
+
+        assert record.evaluations == [*first.evaluations, second.evaluations[1]]
+        assert (record.confidence, record.passed) == (0.2, False)
+
     def test_only_its_own_span(self) -> None:
         """A result is joined by trace id and span id, both."""
         records = [call("a", trace_id=None), call("a"), call("b", 1)]
@@ -516,7 +579,9 @@ _EVALUATIONS = st.builds(
     trajectory=st.sampled_from([None, Trajectory(steps=2)]),
     score_status=st.sampled_from(["scored", "error"]),
     evaluations=st.lists(
-        st.builds(Evaluation, name=st.sampled_from(["g", "h"]), score=st.sampled_from([0.0, 1.0])),
+        st.builds(
+            Evaluation, name=st.sampled_from(["g", "h"]), score=st.sampled_from([0.0, 1.0, None])
+        ),
         max_size=2,
     ),
 )

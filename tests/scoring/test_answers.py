@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from cert_otel.records import Record
+from cert_otel.records import Record, find_skip_reason
 from cert_otel.scoring.answers import (
     AnswerScorer,
     Measured,
     Scorer,
-    find_skip_reason,
     make_answer,
     make_evaluation,
 )

@@ -23,7 +23,8 @@ from cert_otel.errors import (
     UnsupportedModelError,
 )
 from cert_otel.scoring import models
-from cert_otel.scoring.models import find_device, find_dtype, fingerprint, load_model
+from cert_otel.scoring.loading import fingerprint
+from cert_otel.scoring.models import find_device, find_dtype, load_model
 from cert_otel.scoring.networks import prepare
 from cert_otel.scoring.prompts import Sample
 from cert_otel.scoring.scorer import TokenScorer
@@ -143,9 +144,7 @@ class TestLoadModel:
 
         with pytest.raises(ConfigError, match="neither 8bit nor 4bit"):
             load_model(folder, quantization="2bit")  # type: ignore[arg-type]  # the case
-        monkeypatch.setattr(
-            "cert_otel.scoring.quantization.importlib.util.find_spec", lambda _: None
-        )
+        monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
         with pytest.raises(MissingExtraError, match=r"pip install 'cert-otel\[quant\]'"):
             load_model(folder, quantization="8bit")
 

@@ -24,6 +24,8 @@ app: Final = cyclopts.App(
 _COMMANDS: Final = {
     "costs": "costs:costs",
     "score": "score:score",
+    "evaluate": "evaluate:evaluate",
+    "validate": "validate:validate",
     "models": "models:models",
     "read": "read:read",
     "doctor": "doctor:doctor",

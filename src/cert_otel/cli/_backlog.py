@@ -1,4 +1,4 @@
-"""What of some files is still to be scored: found in one pass, read again in batches.
+"""What of some files is still to be scored or evaluated: found in one pass, read again in batches.
 
 Between the passes memory holds the calls without their texts, so a file may be larger than it.
 Every batch of results is written before the next one is read: whoever is killed loses one batch,
@@ -10,11 +10,12 @@ from __future__ import annotations
 import fcntl
 import os
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
 
 import msgspec
 
 from cert_otel.errors import InputError
+from cert_otel.evaluation.contexts import ContextJoin, Key, forget_texts, get_key
 from cert_otel.journal import (
     JSONLWriter,
     find_journal_files,
@@ -28,19 +29,13 @@ from cert_otel.journal.translation import Translation, list_records
 from cert_otel.records import EvaluationRecord, Record, encode_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
     from typing import BinaryIO
-
-Key = tuple[str, str]
-"""Trace and span id."""
 
 NO_IDS: Final = "no_ids"
 """Reason of a call that no result can be written about, for want of trace and span id."""
 
-_TEXTS: Final = dict.fromkeys(
-    ("input_data", "output_data", "input_messages", "output_messages", "tools", "context")
-)
 _CREATED: Final = (os.O_RDWR | os.O_CREAT, 0o600)
 _CHARACTERS_A_TOKEN: Final = 4
 """Of English, roughly: batches need no better estimate."""
@@ -58,10 +53,15 @@ class Place(NamedTuple):
 
     record: Record
     scores: Path
+    sources: Sequence[Record] = ()
+    """What its context may be taken from, if the backlog knows of such records."""
 
 
 class Backlog:
-    """The model calls of some files, each once, and the results that one scorer has for them."""
+    """The model calls of some files, each once, and the results that there are for them."""
+
+    kinds: ClassVar = frozenset({"inference"})
+    """Records that may be wanted."""
 
     def __init__(
         self, paths: Sequence[Path], find_skip_reason: Callable[[Record], str | None]
@@ -83,10 +83,21 @@ class Backlog:
         self._reasons: dict[Key, str] = {}
         slim = [self._look(record) for record, _ in self._read(keep=self.evaluations.append)]
         counted = mark_duplicates(fold(slim))
-        self.calls = [r for r in counted if r.kind == "inference" and r.duplicate_of is None]
+        self.calls = self._find_calls(counted)
+        self._sources = self._find_sources(counted)
         if not self.calls:
             names = ", ".join(map(str, paths))
-            raise InputError(names, "holds no model call; only those have answers to score")
+            raise InputError(
+                names, "holds no model call; only those have answers to score or evaluate"
+            )
+
+    def _find_calls(self, records: Sequence[Record]) -> list[Record]:
+        """Return what gets a result; `records` are folded, and without their texts."""
+        return [one for one in records if one.kind == "inference" and one.duplicate_of is None]
+
+    def _find_sources(self, _records: Sequence[Record]) -> Mapping[Key, tuple[Key, ...]]:
+        """Return the records that are read together with a call."""
+        return {}
 
     def find_scores(self) -> list[Path]:
         """Return the files of results that there are."""
@@ -116,35 +127,45 @@ class Backlog:
 
     def read_batches(self, wanted: Iterable[Key], limits: Limits) -> Iterator[list[Place]]:
         """Read records again, with their texts: each of `wanted` once, in the order of files."""
-        left = set(wanted)
         batch: list[Place] = []
         tokens = 0
-        for record, file in self._read(keep=_drop):
-            key = get_key(record)
-            if key not in left or record.kind != "inference" or not self._is_best(record, key):
-                continue
-            left.discard(key)
-            batch.append(Place(record, get_scores_path(file)))
-            tokens += _estimate_tokens(record)
+        for place in self._read_places(wanted):
+            batch.append(place)
+            tokens += _estimate_tokens(place.record)
             if len(batch) >= limits.records or tokens >= limits.tokens:
                 yield batch
                 batch, tokens = [], 0
         if batch:
             yield batch
 
+    def _read_places(self, wanted: Iterable[Key]) -> Iterator[Place]:
+        left = set(wanted)
+        join = ContextJoin(left, self._sources)
+        found: dict[Key, Path] = {}
+        for record, file in self._read(keep=_drop):
+            key = get_key(record)
+            if key in left and not self._is_best(record, key):
+                continue
+            if key is not None and key in left:
+                found.setdefault(key, get_scores_path(file))
+            yield from _place(join.add(record), found)
+        yield from _place(join.get_rest(), found)
+
     def _look(self, record: Record) -> Record:
         """Note whether a record can be scored, and forget its texts."""
         key = get_key(record)
-        if key is not None and record.kind == "inference":
+        if key is not None and record.kind in self.kinds:
             reason = self._find_skip_reason(record)
             if reason is None:
                 self._readable.add(key)
             else:
                 self._reasons[key] = reason
-        return msgspec.structs.replace(record, **_TEXTS)
+        return forget_texts(record)
 
     def _is_best(self, record: Record, key: Key) -> bool:
         """Of several lines about one call, one that has the texts is read."""
+        if record.kind not in self.kinds:
+            return False
         return key not in self._readable or self._find_skip_reason(record) is None
 
     def _read(self, keep: Callable[[EvaluationRecord], object]) -> Iterator[tuple[Record, Path]]:
@@ -182,9 +203,11 @@ class Backlog:
         return count
 
 
-def get_key(record: Record) -> Key | None:
-    """Return by what a result is joined to a record."""
-    return (record.trace_id, record.span_id) if record.trace_id and record.span_id else None
+def _place(
+    joined: Iterable[tuple[Record, list[Record]]], found: Mapping[Key, Path]
+) -> Iterator[Place]:
+    for record, sources in joined:
+        yield Place(record, found[record.trace_id or "", record.span_id or ""], sources)
 
 
 def write_results(results: Iterable[tuple[Path, EvaluationRecord]]) -> None:
@@ -221,7 +244,9 @@ def alone(path: Path) -> Iterator[None]:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
-        raise InputError(scores, "another cert score is at it; wait for its end") from None
+        raise InputError(
+            scores, "another cert score or cert evaluate is at it; wait for its end"
+        ) from None
     try:
         yield
     finally:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from cert_otel.capture.distro import JSONL_EXPORTER, NAME, default_exporters
-from cert_otel.config import CAPTURE_CONTENT, Config
+from cert_otel.config import CAPTURE_CONTENT, SECRETS, Config
 from cert_otel.errors import InputError
 from cert_otel.pricing import check_files, table_info
 
@@ -225,7 +225,7 @@ def _check_prices(config: Config) -> Check:
 
 def _describe_settings(config: Config) -> Check:
     changed = {
-        name: "(secret)" if name == "hash_key" else value
+        name: "(secret)" if name in SECRETS else value
         for name, value in msgspec.structs.asdict(config).items()
         if value != getattr(Config(), name)
     }

@@ -11,16 +11,17 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from cert_otel.cli._backlog import NO_IDS, get_key
+from cert_otel.cli._backlog import NO_IDS
 from cert_otel.cli._output import fit_columns, open_console, print_json
 from cert_otel.cli.costs import format_cost
+from cert_otel.evaluation.contexts import get_key
 from cert_otel.scoring.defaults import REFERENCE_NOTE, is_reference
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from cert_otel.cli._scoring import Run
+    from cert_otel.cli._run import Run
     from cert_otel.records import EvaluationRecord, Record, Trajectory
 
 _MISSING: Final = "-"
@@ -79,9 +80,9 @@ def summarise(run: Run, output: Path | None) -> Coverage:
     results = [run.results.get(key) if (key := get_key(call)) else None for call in calls]
     scored = sum(_get_trajectory(result) is not None for result in results)
     return Coverage(
-        scorer=run.scorer.name,
-        scorer_revision=run.scorer.revision,
-        is_reference=is_reference(run.scorer.name),
+        scorer=run.name,
+        scorer_revision=run.revision,
+        is_reference=is_reference(run.name),
         calls=len(calls),
         scored=scored,
         coverage=scored / len(calls),

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 from cyclopts import Parameter
 
 from cert_otel.cli import _models
-from cert_otel.cli._backlog import NO_IDS, Backlog, alone
+from cert_otel.cli._backlog import Backlog, alone
 from cert_otel.cli._files import check_new, create
 from cert_otel.cli._output import Format  # noqa: TC001 - cyclopts resolves the annotations
+from cert_otel.cli._run import refuse_nothing
 from cert_otel.cli._settings import get_valid_config
-from cert_otel.config import CAPTURE_CONTENT, QuantizationName
-from cert_otel.errors import ConfigError, InputError
+from cert_otel.config import QuantizationName  # noqa: TC001 - likewise
+from cert_otel.errors import ConfigError
+from cert_otel.records import find_skip_reason
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from cert_otel.cli._models import Choice
     from cert_otel.scoring.prompts import Sample, Template
 
@@ -101,17 +101,16 @@ def _score_journal(
     path: Path, output: Path | None, *, choice: Choice, template: Template, as_json: bool
 ) -> int:
     from cert_otel.cli import _journal_report  # noqa: PLC0415 - needs the [score] extra
-    from cert_otel.cli._scoring import Run  # noqa: PLC0415 - likewise
-    from cert_otel.scoring.answers import find_skip_reason  # noqa: PLC0415 - likewise
+    from cert_otel.cli._scoring import score_backlog  # noqa: PLC0415 - likewise
 
     if output is not None:
         check_new(output)
     with alone(path):
         backlog = Backlog([path], find_skip_reason)
-        _refuse_nothing(path, [backlog.get_reason(call) for call in backlog.calls])
-        run = Run(backlog, _models.open_model(choice), template, choice)
+        refuse_nothing(path, backlog, done="scored")
+        loaded = _models.open_model(choice)
         try:
-            run.work()
+            run = score_backlog(backlog, loaded, template, choice)
         except KeyboardInterrupt:
             sys.stderr.write("cert: stopped; what was scored is kept, the next run goes on\n")
             return EXIT_INTERRUPTED
@@ -121,20 +120,3 @@ def _score_journal(
     coverage = _journal_report.summarise(run, output)
     _journal_report.print_summary(coverage, as_json=as_json)
     return EXIT_ATTENTION if coverage.errors else 0
-
-
-def _refuse_nothing(path: Path, reasons: Sequence[str | None]) -> None:
-    """Raise where no call can be scored: a run that does nothing is a mistake in the asking."""
-    from cert_otel.scoring.answers import NO_CONTENT  # noqa: PLC0415 - needs the [score] extra
-
-    if all(reason == NO_IDS for reason in reasons):
-        raise InputError(
-            path,
-            "none of its model calls has trace and span id, by which results are joined to them",
-        )
-    if all(reason in NO_CONTENT for reason in reasons):
-        raise InputError(
-            path,
-            f"none of its {len(reasons):,} model calls has content, which is what is scored; run "
-            f"the application with {CAPTURE_CONTENT}=SPAN_ONLY (docs/capture.md)",
-        )

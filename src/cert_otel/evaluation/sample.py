@@ -6,16 +6,28 @@ from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import msgspec
 
-from cert_otel.records import ContextItem  # noqa: TC001 - msgspec resolves the annotations
+from cert_otel.records import (
+    ContextItem,
+    Evidence,
+    EvidenceKind,
+    Finding,
+    Trajectory,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+__all__ = [
+    "Evidence",
+    "EvidenceKind",
+    "Finding",
+    "Judgement",
+    "Label",
+    "Sample",
+    "SampleEvaluator",
+]
+
 Label = Literal["pass", "fail"]
-EvidenceKind = Literal["number", "date", "name", "negation", "quote", "code", "term", "span"]
-"""What is not borne out; `span` comes from models that only mark a stretch of text."""
-Finding = Literal["missing", "contradicted"]
-"""Nowhere in the context, or the context says otherwise."""
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,22 +38,8 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     question: str | None = None
     route: str | None = None
     """What weights and calibration adapt to: a service, a function, a task type."""
-
-
-class Evidence(msgspec.Struct, frozen=True, kw_only=True):
-    """One stretch of the answer that the context does not bear out. Offsets, never text."""
-
-    start: int
-    """First character of the answer."""
-    end: int
-    """Behind its last character."""
-    kind: EvidenceKind
-    finding: Finding = "missing"
-    context_item: int | None = None
-    """Index of the passage that comes nearest, or says otherwise."""
-    context_start: int | None = None
-    """First character, in that passage, of the sentence that was looked at."""
-    context_end: int | None = None
+    trajectory: Trajectory | None = None
+    """What the scorer measured on the answer, where it was scored."""
 
 
 class Judgement(msgspec.Struct, frozen=True, kw_only=True):

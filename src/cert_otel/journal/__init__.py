@@ -7,6 +7,7 @@ become calls.
 
 from cert_otel.journal._exporter import JSONLSpanExporter
 from cert_otel.journal._identity import (
+    find_heirs,
     fold,
     join_evaluations,
     mark_duplicates,
@@ -38,6 +39,7 @@ __all__ = [
     "Line",
     "Tally",
     "decode_line",
+    "find_heirs",
     "find_journal_files",
     "fold",
     "get_scores_path",

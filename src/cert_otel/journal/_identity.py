@@ -67,12 +67,17 @@ def spread_context(records: Iterable[Record]) -> list[Record]:
         records: Folded, duplicates marked. A call with a context of its own keeps it.
     """
     spread = _in_order(records)
-    changes = {
-        (trace_id, span_id): {"context": source.context}
-        for trace_id, members in _group_by_trace(spread).items()
+    changes = {key: {"context": source.context} for key, source in find_heirs(spread).items()}
+    return _change(spread, changes)
+
+
+def find_heirs(records: Iterable[Record]) -> dict[tuple[str, str], Record]:
+    """Return, by trace and span id, the model calls that inherit a context, and from whom."""
+    return {
+        (trace_id, span_id): source
+        for trace_id, members in _group_by_trace(records).items()
         for span_id, source in _find_heirs(members).items()
     }
-    return _change(spread, changes)
 
 
 def join_evaluations(
@@ -274,7 +279,11 @@ def _lay_over(record: Record, results: Sequence[EvaluationRecord]) -> dict[str, 
     evaluations = {evaluation.name: evaluation for evaluation in record.evaluations}
     changes: dict[str, Any] = {}
     for result in results:
-        evaluations.update((evaluation.name, evaluation) for evaluation in result.evaluations)
+        evaluations.update(
+            (new.name, new)
+            for new in result.evaluations
+            if new.score is not None or new.name not in evaluations
+        )
         changes |= _get_measured(result)
     changes["evaluations"] = list(evaluations.values())
     last = max(results, key=_rank)

@@ -7,7 +7,7 @@ sentence embedder. Pure: who reads records from files and writes results to them
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from cert_otel.records import EvaluationRecord, Trajectory
 from cert_otel.scoring.gates import Votes, vote
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from cert_otel.scoring.prompts import Template
     from cert_otel.scoring.scorer import Result, TokenScorer
     from cert_otel.scoring.token_scores import AnswerScore
-
-NO_CONTENT: Final = frozenset({"no_content", "unreadable_content"})
-"""Reasons of a record that was written without the texts."""
 
 _logger = logging.getLogger(__name__)
 
@@ -47,17 +44,6 @@ class Measured(NamedTuple):
     """`None` without a question or an embedder."""
     votes: Votes | None = None
     """`None` for what was not scored."""
-
-
-def find_skip_reason(record: Record) -> str | None:
-    """Return why a call cannot be scored; `None` if it can."""
-    if record.output_data:
-        return None
-    if record.score_status == "skipped" and record.score_reason in NO_CONTENT:
-        return record.score_reason
-    if record.output_messages:
-        return "no_text"  # tool calls or media alone
-    return "no_answer" if record.input_messages or record.input_data else "no_content"
 
 
 def make_answer(record: Record, *, template: Template = "auto") -> Answer:

@@ -6,30 +6,26 @@ model is never run unless its name is allowed; nothing is downloaded when offlin
 
 from __future__ import annotations
 
-import hashlib
 import re
-import traceback
-from contextlib import contextmanager, nullcontext
-from pathlib import Path
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 import torch
-import transformers
 from accelerate.utils import get_max_memory
-from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from cert_otel.errors import (
     ConfigError,
-    HubUnreachableError,
-    ModelError,
-    ModelNotFoundError,
     ModelTooLargeError,
-    RemoteCodeError,
     TokenizerMismatchError,
-    UnsupportedModelError,
 )
 from cert_otel.scoring._hub import find_commit, without_telemetry
+from cert_otel.scoring.loading import (
+    check_folder,
+    explained,
+    find_revision,
+    without_progress_bars,
+)
 from cert_otel.scoring.networks import LoadedModel, find_head, prepare
 from cert_otel.scoring.quantization import (
     Quantization,
@@ -39,7 +35,8 @@ from cert_otel.scoring.quantization import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection
+    from pathlib import Path
 
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
@@ -49,9 +46,6 @@ Dtype = Literal["auto", "bfloat16", "float16", "float32", "float64"]
 
 _DEVICE: Final = re.compile(r"cpu|mps|cuda(:\d+)?")
 _GB: Final = 1e9
-_SAMPLED_BYTES: Final = 1 << 20
-_SAMPLES: Final = 18
-"""Of a file beyond as many MiB, one MiB at as many places goes into the fingerprint."""
 
 
 def load_model(
@@ -85,17 +79,16 @@ def load_model(
     target = find_device(device)
     chosen = find_dtype(dtype, target)
     check_quantization(quantization)
-    _check_folder(name)
+    check_folder(name)
     arguments: dict[str, Any] = {
         "revision": revision,
         "local_files_only": offline,
         "trust_remote_code": name in allow_remote_code,
     }
-    with without_telemetry(), _without_progress_bars(), _explained(name, offline=offline):
+    with without_telemetry(), without_progress_bars(), explained(name, offline=offline):
         config = AutoConfig.from_pretrained(name, **arguments)
         # The rest is of the same commit, even if the branch moves on meanwhile.
-        commit = find_commit(name, revision)
-        arguments["revision"] = commit or revision
+        arguments["revision"] = find_commit(name, revision) or revision
         _check_memory(name, config, target, chosen, quantization)
         tokenizer = AutoTokenizer.from_pretrained(name, **arguments)
         network = AutoModelForCausalLM.from_pretrained(
@@ -107,8 +100,8 @@ def load_model(
             **arguments,
         )
     _check_tokenizer(name, tokenizer, network)
-    found = commit or _find_revision(name)
-    with _explained(name, offline=offline) if quantization else nullcontext():
+    found = find_revision(name, revision)
+    with explained(name, offline=offline) if quantization else nullcontext():
         return prepare(
             network,
             tokenizer,
@@ -149,119 +142,6 @@ def find_dtype(dtype: Dtype, device: torch.device) -> torch.dtype:
     able = torch.cpu.get_capabilities()
     has_bfloat16 = any(able.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
     return torch.bfloat16 if device.type == "cpu" and has_bfloat16 else torch.float32
-
-
-def fingerprint(folder: Path) -> str:
-    """Return what identifies the files of a model folder: names, sizes and contents.
-
-    Of files beyond 18 MiB only parts are read: weights that differ do so everywhere.
-    """
-    digest = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        if path.is_file() and not path.name.startswith("."):
-            size = path.stat().st_size
-            digest.update(f"{path.name}\0{size}\0".encode())
-            with path.open("rb") as file:
-                for place in _sample(size):
-                    file.seek(place)
-                    digest.update(file.read(_SAMPLED_BYTES))
-    return f"sha256:{digest.hexdigest()}"
-
-
-def _sample(size: int) -> list[int]:
-    if size <= _SAMPLES * _SAMPLED_BYTES:
-        return list(range(0, size, _SAMPLED_BYTES))
-    return [part * (size - _SAMPLED_BYTES) // (_SAMPLES - 1) for part in range(_SAMPLES)]
-
-
-def _check_folder(name: str) -> None:
-    folder = Path(name)
-    if not folder.exists() and (name.startswith(("/", ".", "~")) or name.count("/") > 1):
-        raise ModelNotFoundError(name, "no such folder")
-    if folder.is_dir() and not (folder / "config.json").exists():
-        raise ModelNotFoundError(name, "not the folder of a model: it has no config.json")
-
-
-def _find_revision(name: str) -> str:
-    folder = Path(name)
-    return fingerprint(folder) if folder.is_dir() else "unknown"
-
-
-@contextmanager
-def _without_progress_bars() -> Iterator[None]:
-    logging = transformers.utils.logging
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
-
-
-@contextmanager
-def _explained(name: str, *, offline: bool) -> Iterator[None]:
-    """Turn what transformers raises into our errors."""
-    try:
-        yield
-    except ModelError:
-        raise
-    except (OSError, ValueError, KeyError, RuntimeError) as problem:
-        raise _explain(name, problem, offline=offline) from problem
-
-
-def _explain(name: str, problem: Exception, *, offline: bool) -> ModelError:
-    if "trust_remote_code" in str(problem):
-        return RemoteCodeError(
-            name,
-            f"comes with code of its own, which was not run; read it, then pass allow_remote_code={{{name!r}}}",
-        )
-    if isinstance(problem, OSError):
-        return _explain_missing(name, problem, offline=offline)
-    if _is_of_bitsandbytes(problem):
-        return ModelError(name, f"cannot be quantized here: {_first_line(problem)}")
-    return UnsupportedModelError(
-        name, f"transformers {transformers.__version__} cannot load it: {_first_line(problem)}"
-    )
-
-
-def _is_of_bitsandbytes(problem: Exception) -> bool:
-    """Tell whether it was raised in there, or is about it: its own errors do not name it."""
-    frames = traceback.extract_tb(problem.__traceback__)
-    return "bitsandbytes" in str(problem) or any("bitsandbytes" in f.filename for f in frames)
-
-
-_HUB_ANSWERS: Final = {
-    # The first is a kind of the second.
-    GatedRepoError: "needs access: accept its licence on the hub, then `hf auth login`",
-    RepositoryNotFoundError: "no such model on the hub, or no access to it",
-    RevisionNotFoundError: "the hub has no such revision of it",
-}
-
-
-def _explain_missing(name: str, problem: OSError, *, offline: bool) -> ModelError:
-    causes = _list_causes(problem)
-    for kind, answer in _HUB_ANSWERS.items():
-        if any(isinstance(cause, kind) for cause in causes):
-            return ModelNotFoundError(name, answer)
-    if Path(name).is_dir():
-        return ModelNotFoundError(name, f"files are missing: {_first_line(problem)}")
-    asked = "offline was asked for" if offline else "the hub does not answer"
-    return HubUnreachableError(
-        name, f"not on this machine, and {asked}; download it, or name a folder that holds it"
-    )
-
-
-def _list_causes(problem: BaseException | None) -> list[BaseException]:
-    causes = []
-    while problem is not None and problem not in causes:
-        causes.append(problem)
-        problem = problem.__cause__ or problem.__context__
-    return causes
-
-
-def _first_line(problem: Exception) -> str:
-    return next(iter(str(problem).splitlines()), type(problem).__name__)
 
 
 def _check_memory(

@@ -36,7 +36,14 @@ CUDA_BUDGET: Final = 16_384
 OVERLAP_SHARE: Final = 0.5
 """Of the model's window: what a later piece of a long text sees before its first scored token."""
 
-_ALLOCATION: Final = ("can't allocate memory", "not enough memory", "out of memory")
+_ALLOCATION: Final = (
+    "can't allocate memory",
+    "not enough memory",
+    "out of memory",
+    "could not create a primitive",
+    "could not create a memory",
+)
+"""How torch says it; the last two are oneDNN's, whose routines are compiled when first needed."""
 
 _STATUS: Final[dict[str, ScoreStatus]] = {
     "cancelled": "skipped",

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cert_otel.errors import BackendError, ConfigError, ModelNotFoundError
-from cert_otel.scoring.backends.chain import FAILURES, RETRY_AFTER_S, BackendChain
+from cert_otel.scoring.backends.breaker import FAILURES, RETRY_AFTER_S
+from cert_otel.scoring.backends.chain import BackendChain
 from cert_otel.scoring.backends.scored import Request, Scored, never
 from cert_otel.scoring.prompts import Sample
 from cert_otel.scoring.token_scores import AnswerScore

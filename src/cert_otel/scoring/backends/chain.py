@@ -6,22 +6,16 @@ A backend that fails five times in a row is left out, and tried again after 30 s
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from pybreaker import STATE_OPEN, CircuitBreaker, CircuitBreakerError, CircuitMemoryStorage
-
 from cert_otel.errors import CertOtelError, ConfigError, MissingExtraError, ModelError
+from cert_otel.scoring.backends.breaker import FAILURES, RETRY_AFTER_S, Breaker
 from cert_otel.scoring.backends.scored import MODEL_NOT_LOADED, UNAVAILABLE, Scored, never
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from cert_otel.scoring.backends.scored import Backend, Request
-
-FAILURES: Final = 5
-"""In a row, after which a backend is left out."""
-RETRY_AFTER_S: Final = 30.0
 
 _NOT_LOADED: Final = (ModelError, ConfigError, MissingExtraError)
 
@@ -83,31 +77,15 @@ class BackendChain:
 
 
 class _Guard:
-    """One backend and its circuit breaker.
-
-    The breaker holds its lock while it calls: through it, one thread at a time would score.
-    So the backend is called outside, and the breaker is told how that went.
-    """
+    """One backend and its circuit breaker."""
 
     def __init__(self, backend: Backend, failures: int, retry_after_s: float) -> None:
         self.backend = backend
         self.problem = ""
-        self._retry_after = timedelta(seconds=retry_after_s)
-        self._storage = CircuitMemoryStorage("closed")
-        self._breaker = CircuitBreaker(
-            fail_max=failures,
-            reset_timeout=retry_after_s,
-            state_storage=self._storage,
-            throw_new_error_on_trip=False,
-        )
+        self._breaker = Breaker(failures=failures, retry_after_s=retry_after_s)
 
     def is_left_out(self) -> bool:
-        opened_at = self._storage.opened_at
-        return (
-            self._storage.state == STATE_OPEN
-            and opened_at is not None
-            and datetime.now(UTC) < opened_at + self._retry_after
-        )
+        return self._breaker.is_open()
 
     def score(
         self,
@@ -123,29 +101,15 @@ class _Guard:
         except Exception as problem:  # a host boundary: one backend must not stop the others
             _logger.debug("backend %s failed", self.backend.name, exc_info=True)
             self.problem = _describe(problem)
-            self._tell(problem)
+            self._breaker.tell(problem)
             reason = MODEL_NOT_LOADED if isinstance(problem, _NOT_LOADED) else UNAVAILABLE
             return self._fail(requests, reason, self.problem)
-        self._tell(None)
+        self._breaker.tell(None)
         return outcome
 
     def _fail(self, requests: Sequence[Request], reason: str, detail: str) -> list[Scored]:
         failed = Scored(status="error", backend=self.backend.name, reason=reason, detail=detail)
         return [failed] * len(requests)
-
-    def _tell(self, problem: Exception | None) -> None:
-        try:
-            self._breaker.call(_raise, problem)
-        except CircuitBreakerError:
-            pass  # another thread has opened it meanwhile
-        except Exception as raised:  # the one that was told
-            if raised is not problem:
-                raise
-
-
-def _raise(problem: Exception | None) -> None:
-    if problem is not None:
-        raise problem
 
 
 def _describe(problem: Exception) -> str:

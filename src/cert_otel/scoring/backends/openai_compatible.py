@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from cert_otel.errors import BackendError, ConfigError
+from cert_otel.errors import BackendError
 from cert_otel.scoring.backends import _completions
-from cert_otel.scoring.backends._server import Job, LateError, RefusedError, Server
+from cert_otel.scoring.backends.endpoint import Endpoint, Job, LateError, RefusedError, check_url
 from cert_otel.scoring.backends.scored import (
     EMPTY,
     NOT_FINITE,
@@ -91,8 +91,7 @@ class OpenAICompatibleBackend:
             transport: Of httpx2, for tests and proxies.
             clock: Deadlines are readings of it.
         """
-        if not base_url.startswith(("http://", "https://")):
-            raise ConfigError("base_url", f"{base_url!r} does not start with http:// or https://")
+        check_url("base_url", base_url)
         self.model = model
         self.configuration = f"{NAME} {base_url} {model} {protocol}"
         self._url = base_url.rstrip("/")
@@ -101,9 +100,9 @@ class OpenAICompatibleBackend:
         self._tokenizing = threading.Lock()
         self._batch_size = batch_size
         self._workers = concurrency
-        self._server = Server(
+        self._endpoint = Endpoint(
             NAME,
-            model,
+            model=model,
             api_key=api_key,
             concurrency=concurrency,
             requests_per_minute=requests_per_minute,
@@ -168,7 +167,7 @@ class OpenAICompatibleBackend:
 
     def close(self) -> None:
         """Close idle connections."""
-        self._server.close()
+        self._endpoint.close()
 
     def _encode(self, sample: Sample, job: Job) -> _Text:
         if not sample.completion:
@@ -212,7 +211,7 @@ class OpenAICompatibleBackend:
 
     def _tokenize(self, body: dict[str, Any], job: Job) -> list[int]:
         url = self._url.removesuffix("/v1") + "/tokenize"
-        reply = self._server.post(url, {"model": self.model, **body}, _completions.Tokenized, job)
+        reply = self._endpoint.post(url, {"model": self.model, **body}, _completions.Tokenized, job)
         if reply.max_model_len is not None:
             self._window = reply.max_model_len - 1  # one token is generated
         return reply.tokens
@@ -225,7 +224,7 @@ class OpenAICompatibleBackend:
             if limit is not None and len(ids) > limit:
                 return Generated(None, len(ids), TOO_LONG, limit)
             body = {"model": self.model, "prompt": ids, "stream": True, **sampling}
-            with closing(self._server.stream(f"{self._url}/completions", body, job)) as lines:
+            with closing(self._endpoint.stream(f"{self._url}/completions", body, job)) as lines:
                 pieces.extend(_completions.read_events(lines))
         except LateError as late:
             return Generated(None, len(pieces), str(late))
@@ -252,7 +251,7 @@ class OpenAICompatibleBackend:
         prompts = [piece.ids.tolist() for piece in batch]
         body = _completions.make_request(self.model, prompts, self._protocol)
         try:
-            reply = self._server.post(
+            reply = self._endpoint.post(
                 f"{self._url}/completions", body, _completions.Completions, job
             )
         except LateError as late:

@@ -88,8 +88,8 @@ def read(span: Span) -> None:
     elif kind == "retrieval":
         _read_retrieval(attributes, given)
     elif kind == "tool":
-        parameters = attributes.pop(OpenInference.TOOL_PARAMETERS, None)
-        fill(attributes, semconv.TOOL_CALL_ARGUMENTS, given or parameters)
+        schema = attributes.pop(OpenInference.TOOL_PARAMETERS, None)
+        fill(attributes, semconv.TOOL_CALL_ARGUMENTS, given or schema)
         fill(attributes, semconv.TOOL_CALL_RESULT, result)
     _read_data(attributes, kind, given, result)
     fill(attributes, semconv.OPERATION_NAME, _OPERATIONS.get(kind))

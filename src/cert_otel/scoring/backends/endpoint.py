@@ -1,9 +1,10 @@
-"""Requests to a server within a deadline: retried, limited in number and rate, explained."""
+"""Asking a server over HTTP: rate, requests at once, retries, deadlines, and errors that say what to do."""
 
 from __future__ import annotations
 
 import socket
 import threading
+import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -13,8 +14,8 @@ import msgspec
 import stamina
 from pyrate_limiter import Duration, Limiter, Rate
 
-from cert_otel.errors import BackendError
-from cert_otel.scoring.backends.scored import CANCELLED, DEADLINE
+from cert_otel.errors import BackendError, ConfigError
+from cert_otel.scoring.backends.scored import CANCELLED, DEADLINE, never
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -37,46 +38,53 @@ class RefusedError(Exception):
 
 
 class LateError(Exception):
-    """The deadline has passed, or somebody has cancelled: its text is the reason."""
+    """The deadline has passed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What holds for all requests of one call."""
+    """What holds for all requests of one task."""
 
-    deadline: float | None
-    is_cancelled: Callable[[], bool]
+    deadline: float | None = None
+    is_cancelled: Callable[[], bool] = never
 
 
-class Server:
-    """Where requests go; may be used by several threads at once."""
+def check_url(setting: str, url: str) -> None:
+    """Refuse what is no address of a server."""
+    if not url.startswith(("http://", "https://")):
+        raise ConfigError(setting, f"{url!r} does not start with http:// or https://")
+
+
+class Endpoint:
+    """A server that is sent JSON and answers JSON; may be used by several threads at once."""
 
     def __init__(
         self,
         name: str,
-        model: str,
         *,
-        api_key: str | None,
-        concurrency: int,
-        requests_per_minute: int | None,
-        attempts: int,
-        transport: httpx2.BaseTransport | None,
-        clock: Callable[[], float],
+        model: str,
+        api_key: str | None = None,
+        concurrency: int = 8,
+        requests_per_minute: int | None = None,
+        attempts: int = 3,
+        transport: httpx2.BaseTransport | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Set up; nothing is sent.
 
         Args:
-            name: Of the backend, for errors.
-            model: That is asked for, likewise.
-            api_key: Sent as a bearer token.
+            name: Of whom it serves, in errors.
+            model: That is asked for, in errors.
+            api_key: Sent as a bearer token, and never shown.
             concurrency: Requests that are under way at once, over all threads.
             requests_per_minute: `None` is no limit.
             attempts: Of a request that fails for a reason that may pass.
-            transport: Of httpx2.
+            transport: Of httpx2, for tests and proxies.
             clock: Deadlines are readings of it.
         """
         self._name = name
         self._model = model
+        self._api_key = api_key
         self._attempts = attempts
         self._clock = clock
         self._slots = threading.BoundedSemaphore(concurrency)
@@ -86,13 +94,19 @@ class Server:
         headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
         self._client = httpx2.Client(headers=headers, timeout=PATIENCE_S, transport=transport)
 
+    def close(self) -> None:
+        """Close idle connections."""
+        if self._limiter is not None:
+            self._limiter.close()
+        self._client.close()
+
     def post(self, url: str, body: dict[str, Any], kind: type[T], job: Job) -> T:
-        """Send, and again where the reason may pass, within the deadline.
+        """Send a body and decode the reply.
 
         Raises:
-            RefusedError: The server does not take the texts.
-            LateError: The time is over.
-            BackendError: The server does not answer, or not as it should.
+            RefusedError: The server does not take this body.
+            LateError: The deadline has passed, or the job was cancelled.
+            BackendError: The server does not answer, or not in this protocol.
         """
         content = b""
         with self._explained(url, job):
@@ -102,8 +116,9 @@ class Server:
         try:
             return msgspec.json.decode(content, type=kind)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            problem = f"{url}: not the reply that was expected: {error}"
-            raise BackendError(self._name, problem) from error
+            raise BackendError(
+                self._name, f"{url}: not the reply that was expected: {error}"
+            ) from error
 
     def stream(self, url: str, body: dict[str, Any], job: Job) -> Generator[str]:
         """Yield the lines of an answer as they come; to close it ends it at the server.
@@ -116,42 +131,21 @@ class Server:
                 with attempt:
                     response, release = self._open(url, body, job)
             try:
-                with _shut_after(response, self.find_rest(job)):
+                with _shut_after(response, self._find_rest(job)):
                     for line in response.iter_lines():
-                        self.find_rest(job)
+                        self._find_rest(job)
                         yield line
-                self.find_rest(job)  # what was shut looks as if it had ended
+                self._find_rest(job)  # what was shut looks as if it had ended
             finally:
                 response.close()
                 release()
-
-    def close(self) -> None:
-        """Close idle connections."""
-        if self._limiter is not None:
-            self._limiter.close()
-        self._client.close()
-
-    def find_rest(self, job: Job) -> float | None:
-        """Return the seconds that are left; `None` without a deadline.
-
-        Raises:
-            LateError: None are left.
-        """
-        if job.is_cancelled():
-            raise LateError(CANCELLED)
-        if job.deadline is None:
-            return None
-        rest = job.deadline - self._clock()
-        if rest <= 0:
-            raise LateError(DEADLINE)
-        return rest
 
     def _try(self, job: Job) -> Iterator[Any]:
         return iter(
             stamina.retry_context(
                 on=_find_wait,
                 attempts=self._attempts,
-                timeout=self.find_rest(job),
+                timeout=self._find_rest(job),
                 wait_initial=_FIRST_WAIT_S,
                 wait_max=_LONGEST_WAIT_S,
             )
@@ -169,11 +163,11 @@ class Server:
         self, url: str, body: dict[str, Any], job: Job
     ) -> tuple[httpx2.Response, Callable[[], None]]:
         """Return the answer with its body unread, and what gives its slot back."""
-        if not self._slots.acquire(timeout=self.find_rest(job)):
+        if not self._slots.acquire(timeout=self._find_rest(job)):
             raise LateError(DEADLINE)
         try:
             self._wait_for_rate(job)
-            patience = min(self.find_rest(job) or PATIENCE_S, PATIENCE_S)
+            patience = min(self._find_rest(job) or PATIENCE_S, PATIENCE_S)
             request = self._client.build_request("POST", url, json=body, timeout=patience)
             response = self._client.send(request, stream=True)
             if response.is_error:
@@ -187,9 +181,20 @@ class Server:
     def _wait_for_rate(self, job: Job) -> None:
         if self._limiter is None:
             return
-        rest = self.find_rest(job)
+        rest = self._find_rest(job)
         if not self._limiter.try_acquire(self._name, timeout=-1 if rest is None else rest):
             raise LateError(DEADLINE)
+
+    def _find_rest(self, job: Job) -> float | None:
+        """Return the seconds that are left; `None` without a deadline."""
+        if job.is_cancelled():
+            raise LateError(CANCELLED)
+        if job.deadline is None:
+            return None
+        rest = job.deadline - self._clock()
+        if rest <= 0:
+            raise LateError(DEADLINE)
+        return rest
 
     @contextmanager
     def _explained(self, url: str, job: Job) -> Iterator[None]:
@@ -206,6 +211,8 @@ class Server:
     def _explain(self, error: httpx2.HTTPStatusError, url: str) -> Exception:
         status = error.response.status_code
         said = error.response.text[:300]
+        if self._api_key:
+            said = said.replace(self._api_key, "(key)")
         if status in _REFUSALS:
             return RefusedError(f"{url} answered {status}: {said}")
         advice = {

@@ -1,0 +1,125 @@
+"""How much of an answer's terms the context holds, in all and sentence by sentence."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from itertools import pairwise
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cert_otel.evaluation.grounding.checks import Check
+    from cert_otel.evaluation.grounding.reading import Reading, Sentence
+
+
+class Weights(Protocol):
+    """Says how informative terms are."""
+
+    def weight(self, term: str, /) -> float:
+        """Return a positive weight, the more the rarer."""
+
+
+class Nearest(msgspec.Struct, frozen=True, gc=False):
+    """The sentence of the context that holds most of one sentence of the answer."""
+
+    sentence: int | None
+    share: float | None
+    """Of the sentence's terms by weight; `None` for a sentence without any."""
+
+
+class Comparison(msgspec.Struct, frozen=True):
+    """An answer beside its context."""
+
+    answer: Reading
+    context: Reading
+    weights: Weights
+    nearest: list[Nearest]
+    """One for each sentence of the answer."""
+
+
+def compare(answer: Reading, context: Reading, weights: Weights) -> Comparison:
+    """Find for each sentence of the answer where its terms stand closest together."""
+    nearest = [_find_for(answer, sentence, context, weights) for sentence in answer.sentences]
+    return Comparison(answer, context, weights, nearest)
+
+
+def _find_for(answer: Reading, sentence: Sentence, context: Reading, weights: Weights) -> Nearest:
+    tokens = answer.tokens[sentence.first : sentence.last]
+    terms = {token.key: weights.weight(token.key) for token in tokens if token.is_content}
+    total = sum(terms.values())
+    if not total:
+        return Nearest(None, None)
+    held = hold(terms, context)
+    if not held:
+        return Nearest(None, 0.0)
+    best = max(held, key=lambda place: (held[place], -place))
+    return Nearest(best, held[best] / total)
+
+
+def hold(terms: dict[str, float], context: Reading) -> dict[int, float]:
+    """Return the weight of the terms that each sentence holds, of those that hold any."""
+    held: dict[int, float] = {}
+    holders = context.holders
+    for key, weight in terms.items():
+        for place in holders.get(key, ()):
+            held[place] = held.get(place, 0.0) + weight
+    return held
+
+
+def find_owners(answer: Reading, checks: Sequence[Check]) -> list[int | None]:
+    """Return for each token which of the checks that came out well it belongs to."""
+    starts = [token.start for token in answer.tokens]
+    owners: list[int | None] = [None] * len(starts)
+    for i, check in enumerate(checks):
+        if check.share == 1:
+            for position in range(bisect_left(starts, check.start), bisect_left(starts, check.end)):
+                owners[position] = i
+    return owners
+
+
+def mark_borne(compared: Comparison, owners: Sequence[int | None]) -> list[bool]:
+    """Return for each token of the answer whether the context bears it out.
+
+    A term does when it stands there; so does every token of a number, date or name whose value
+    stands there in another spelling.
+    """
+    holders = compared.context.holders
+    return [
+        owner is not None or token.key in holders
+        for token, owner in zip(compared.answer.tokens, owners, strict=True)
+    ]
+
+
+def measure_terms(compared: Comparison, borne: Sequence[bool]) -> float | None:
+    """Return the share by weight of the content terms that are borne out."""
+    total = held = 0.0
+    for token, is_borne in zip(compared.answer.tokens, borne, strict=True):
+        if token.is_content:
+            weight = compared.weights.weight(token.key)
+            total += weight
+            held += weight * is_borne
+    return held / total if total else None
+
+
+def measure_bigrams(
+    compared: Comparison, borne: Sequence[bool], owners: Sequence[int | None]
+) -> float | None:
+    """Return the share of neighbouring tokens that are neighbours in the context too.
+
+    A token alone counts as its own neighbour, so that answers of one word have the figure too.
+    """
+    answer, known = compared.answer, compared.context.bigrams
+    keys = [token.key for token in answer.tokens]
+    pairs = found = 0
+    for sentence in answer.sentences:
+        if sentence.last - sentence.first == 1:
+            pairs += 1
+            found += borne[sentence.first]
+        for i, j in pairwise(range(sentence.first, sentence.last)):
+            together = owners[i] is not None and owners[i] == owners[j] and borne[i] and borne[j]
+            pairs += 1
+            found += together or (keys[i], keys[j]) in known
+    return found / pairs if pairs else None
