@@ -1,8 +1,9 @@
-"""Change answers that a context bears out: does the score of `grounding` follow?
+"""Change answers that a context bears out: do the score of `grounding` and `confidence` follow?
 
 Stories are drawn from templates; each gives answers that repeat its context. One number, name,
-date or negation changed must lower the score; the same facts in other order, case or spelling
-must not fall below the threshold. With `--dataset`, contexts of a file as `cert validate` reads it
+date or negation changed must lower both; the same facts in other order, case or spelling must not
+fall below the threshold: 0.5 for the score, which no calibration has seen, and that of the preset
+`general` for the confidence that ships. With `--dataset`, contexts of a file as `cert validate` reads it
 are changed as well: sentences that stand in them, and the same with one value replaced.
 
 Example:
@@ -21,15 +22,18 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 import msgspec
 
+from cert_otel.evaluation.combiners import CalibratedCombiner
 from cert_otel.evaluation.grounding import GroundingEvaluator
 from cert_otel.evaluation.grounding.reading import Reading
+from cert_otel.evaluation.presets import PRESETS
 from cert_otel.evaluation.sample import Sample
 from cert_otel.records import ContextItem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from cert_otel.evaluation.grounding.reading import Sentence
+    from cert_otel.evaluation.sample import Judgement
 
 Change = Literal["number", "date", "name", "negation"]
 Wording = Literal["order", "case", "spelling", "contraction"]
@@ -61,16 +65,43 @@ class Case(NamedTuple):
 
 
 class Figures(msgspec.Struct, frozen=True):
-    """How often the score did what it should."""
+    """How often one figure did what it should."""
 
     changes: int
     changes_followed: int
-    """The score fell."""
+    """It fell."""
+    changes_passed: int
+    """It was at the threshold or above all the same."""
     wordings: int
     wordings_followed: int
-    """The score stayed at the threshold or above."""
+    """It stayed at the threshold or above."""
     missed: Mapping[str, int]
     """By kind."""
+
+
+class Outcome(NamedTuple):
+    """One figure of an answer before and after."""
+
+    case: Case
+    before: float | None
+    after: float | None
+
+    def passes(self, threshold: float) -> bool:
+        """Whether the changed answer is at the threshold or above."""
+        return self.after is not None and self.after >= threshold
+
+    def follows(self, threshold: float) -> bool:
+        """Whether the figure did what it should."""
+        if not self.case.is_change:
+            return self.passes(threshold)
+        return self.before is not None and self.after is not None and self.after < self.before
+
+
+class Measure(NamedTuple):
+    """What is looked at, and what passes."""
+
+    assess: Callable[[Sample, Judgement], float | None]
+    threshold: float
 
 
 class Story(NamedTuple):
@@ -288,31 +319,66 @@ def exchange(
     return context[sentence.start : start] + other + context[end : sentence.end]
 
 
-def judge(cases: Iterable[Case], evaluator: GroundingEvaluator) -> tuple[Figures, list[Case]]:
-    """Score each answer before and after; return the figures, and the cases that were missed."""
-    totals: Counter[bool] = Counter()
-    missed: list[Case] = []
-    for case in cases:
-        context = (ContextItem(text=case.context),)
-        before, after = evaluator.judge(
-            [Sample(answer=text, context=context) for text in (case.answer, case.changed)]
-        )
-        totals[case.is_change] += 1
-        if (
-            before.score is None
-            or after.score is None
-            or (case.is_change and after.score >= before.score)
-            or (not case.is_change and after.label != "pass")
-        ):
-            missed.append(case)
+def judge(cases: Iterable[Case], name: str = "confidence") -> tuple[Figures, list[Case]]:
+    """Measure each answer before and after; return the figures, and the cases that were missed.
+
+    Args:
+        cases: Answers and what became of them.
+        name: One of `MEASURES`.
+    """
+    evaluator, measure = GroundingEvaluator(), MEASURES[name]
+    outcomes = [measure_case(case, evaluator, measure.assess) for case in cases]
+    missed = [one.case for one in outcomes if not one.follows(measure.threshold)]
+    totals = Counter(one.case.is_change for one in outcomes)
     wrong = Counter(case.is_change for case in missed)
     return Figures(
         changes=totals[True],
         changes_followed=totals[True] - wrong[True],
+        changes_passed=sum(o.case.is_change and o.passes(measure.threshold) for o in outcomes),
         wordings=totals[False],
         wordings_followed=totals[False] - wrong[False],
         missed=dict(sorted(Counter(case.kind for case in missed).items())),
     ), missed
+
+
+def measure_case(
+    case: Case,
+    evaluator: GroundingEvaluator,
+    assess: Callable[[Sample, Judgement], float | None],
+) -> Outcome:
+    """Measure the answer as it was and as it became."""
+    context = (ContextItem(text=case.context),)
+    samples = [Sample(answer=text, context=context) for text in (case.answer, case.changed)]
+    before, after = map(assess, samples, evaluator.judge(samples))
+    return Outcome(case, before, after)
+
+
+def take_score(_: Sample, judgement: Judgement) -> float | None:
+    """Return what `grounding` says."""
+    return judgement.score
+
+
+def form_confidence(sample: Sample, judgement: Judgement) -> float | None:
+    """Return what `cert evaluate` compares with the threshold."""
+    return COMBINER.combine(sample, [judgement])
+
+
+COMBINER: Final = CalibratedCombiner()
+MEASURES: Final[Mapping[str, Measure]] = {
+    "score": Measure(take_score, 0.5),
+    "confidence": Measure(form_confidence, PRESETS["general"].threshold),
+}
+
+
+def format_figures(name: str, figures: Figures) -> str:
+    """Format the figures of one measure."""
+    return (
+        f"{name} (passes from {MEASURES[name].threshold:.2f})\n"
+        f"  changed:  fell in {figures.changes_followed:,} of {figures.changes:,}; "
+        f"{figures.changes_passed:,} still pass\n"
+        f"  reworded: still pass {figures.wordings_followed:,} of {figures.wordings:,}\n"
+        f"  missed:   {dict(figures.missed) or 'none'}"
+    )
 
 
 def main() -> None:
@@ -327,15 +393,14 @@ def main() -> None:
     cases = list(draw_cases(options.stories))
     if options.dataset:
         cases += read_cases(options.dataset, options.contexts)
-    figures, missed = judge(cases, GroundingEvaluator())
+    found = {name: judge(cases, name) for name in MEASURES}
     if options.format == "json":
-        print(json.dumps(msgspec.to_builtins(figures)))
-    else:
-        print(f"changed:  score fell in {figures.changes_followed} of {figures.changes}")
-        print(f"reworded: still passed in {figures.wordings_followed} of {figures.wordings}")
-        print(f"missed:   {figures.missed}")
-    for case in missed[: options.show]:
-        print(f"  {case.kind}: {case.answer}\n    -> {case.changed}")
+        print(json.dumps({name: msgspec.to_builtins(one) for name, (one, _) in found.items()}))
+        return
+    for name, (figures, missed) in found.items():
+        print(format_figures(name, figures))
+        for case in missed[: options.show]:
+            print(f"    {case.kind}: {case.answer}\n      -> {case.changed}")
 
 
 if __name__ == "__main__":

@@ -59,6 +59,7 @@ class TestNames:
             "error",
             "gen_ai",
             "http",
+            "log",
             "openai",
             "otel",
             "server",
@@ -80,6 +81,9 @@ class TestNames:
             "cert.cost.source",
             "cert.cost.tools",
             "cert.function.name",
+            "cert.hamiltonian.energy",
+            "cert.hamiltonian.kinetic",
+            "cert.hamiltonian.potential",
             "cert.input.data",
             "cert.logprob.mean",
             "cert.logprob.min",
@@ -101,6 +105,14 @@ class TestNames:
             "cert.stream.time_per_chunk",
             "cert.task_type",
             "cert.tenant",
+            "cert.trajectory.energy_max",
+            "cert.trajectory.entropy_max",
+            "cert.trajectory.entropy_mean",
+            "cert.trajectory.flags",
+            "cert.trajectory.perplexity",
+            "cert.trajectory.steps",
+            "cert.trajectory.surprise_rate",
+            "cert.trajectory.tokens",
         }
 
     def test_the_page_names_only_what_exists(self) -> None:

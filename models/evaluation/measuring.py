@@ -10,7 +10,8 @@ import numpy as np
 
 from cert_otel.evaluation.combiners import VETOED
 from cert_otel.evaluation.confidence import calibrate, weigh
-from cert_otel.evaluation.statistics import validate, wilson
+from cert_otel.evaluation.shares import wilson
+from cert_otel.evaluation.statistics import validate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

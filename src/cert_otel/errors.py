@@ -5,6 +5,8 @@
     ├── InputError         a file cannot be read or holds no records    (.path)
     │   └── RecordError    one line of a file is not a record           (.path, .line)
     ├── MissingExtraError  a command needs an extra that is not installed (.extra)
+    ├── InboxError         the service's inbox cannot take or give    (.path)
+    │   └── InboxFullError it takes no more until some is done    (.retry_after_s)
     ├── BackendError       a scoring backend cannot answer              (.backend)
     └── ModelError         a scoring model cannot be used               (.model)
         ├── ModelNotFoundError      there is no such model, folder or revision
@@ -15,23 +17,33 @@
         └── UnsupportedModelError   its architecture cannot be scored
 
 Telemetry code raises none of them into the application: there they are counted and logged
-once. Commands print the message and exit with code 2.
+once. Commands print the message and exit with code 2. In the service each has a severity, which is a
+label of metrics and fixes the status that the JSON API answers with.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
+Severity = Literal["critical", "high", "medium", "low"]
+"""Nothing works until somebody acts; this failed and should not have; later it will work; who asked
+is to ask otherwise."""
+
+
 class CertOtelError(Exception):
     """Base of everything that cert-otel raises on purpose."""
+
+    severity: ClassVar[Severity] = "high"
 
 
 class ConfigError(CertOtelError):
     """A setting is unknown or has a value that cannot be used."""
+
+    severity: ClassVar[Severity] = "critical"
 
     def __init__(self, setting: str, problem: str) -> None:
         super().__init__(f"{setting}: {problem}")
@@ -42,6 +54,8 @@ class ConfigError(CertOtelError):
 
 class InputError(CertOtelError):
     """A file that the user named cannot be read, or holds nothing to work on."""
+
+    severity: ClassVar[Severity] = "low"
 
     def __init__(self, path: Path | str, problem: str) -> None:
         super().__init__(f"{path}: {problem}")
@@ -62,6 +76,8 @@ class RecordError(InputError):
 class MissingExtraError(CertOtelError):
     """A command was called whose optional dependencies are not installed."""
 
+    severity: ClassVar[Severity] = "critical"
+
     def __init__(self, command: str, extra: str) -> None:
         super().__init__(
             f"`cert {command}` needs the [{extra}] extra: pip install 'cert-otel[{extra}]'"
@@ -69,8 +85,32 @@ class MissingExtraError(CertOtelError):
         self.extra = extra
 
 
+class InboxError(CertOtelError):
+    """The inbox cannot take or give: its disk is full or broken, or somebody else has it."""
+
+    severity: ClassVar[Severity] = "critical"
+
+    def __init__(self, path: Path | str, problem: str) -> None:
+        super().__init__(f"{path}: {problem}")
+        self.path = path
+        self.problem = problem
+
+
+class InboxFullError(InboxError):
+    """The inbox holds as much as it may; what was offered was not taken."""
+
+    severity: ClassVar[Severity] = "medium"
+
+    def __init__(self, path: Path | str, problem: str, *, retry_after_s: float) -> None:
+        super().__init__(path, problem)
+        self.retry_after_s = retry_after_s
+        """When there may be room again."""
+
+
 class BackendError(CertOtelError):
     """A scoring backend cannot answer: another may, or the same one later."""
+
+    severity: ClassVar[Severity] = "medium"
 
     def __init__(self, backend: str, problem: str) -> None:
         super().__init__(f"{backend}: {problem}")
@@ -81,6 +121,8 @@ class BackendError(CertOtelError):
 
 class ModelError(CertOtelError):
     """A scoring model cannot be used."""
+
+    severity: ClassVar[Severity] = "critical"
 
     def __init__(self, model: str, problem: str) -> None:
         super().__init__(f"{model}: {problem}")

@@ -84,6 +84,8 @@ ERROR_TYPE: Final = "error.type"
 SERVICE_NAME: Final = "service.name"
 SERVICE_VERSION: Final = "service.version"
 ENDUSER_PSEUDO_ID: Final = "enduser.pseudo.id"
+LOG_RECORD_UID: Final = "log.record.uid"
+"""Equal for copies of one log record."""
 HTTP_STATUS_CODE: Final = "http.response.status_code"
 SCOPE_NAME: Final = "otel.scope.name"
 """Who recorded a span, in formats that have no field for it."""
@@ -136,6 +138,32 @@ TASK_TYPE: Final = "cert.task_type"
 SCORE_STATUS: Final = "cert.score.status"
 SCORE_REASON: Final = "cert.score.reason"
 
+# -- Ours: scores on the span, set by the collector's certscore ---------------------------------
+TRAJECTORY_PERPLEXITY: Final = "cert.trajectory.perplexity"
+"""The scorer's; `PERPLEXITY` is from the provider's logprobs."""
+TRAJECTORY_ENTROPY_MEAN: Final = "cert.trajectory.entropy_mean"
+TRAJECTORY_ENTROPY_MAX: Final = "cert.trajectory.entropy_max"
+TRAJECTORY_SURPRISE_RATE: Final = "cert.trajectory.surprise_rate"
+TRAJECTORY_ENERGY_MAX: Final = "cert.trajectory.energy_max"
+TRAJECTORY_STEPS: Final = "cert.trajectory.steps"
+TRAJECTORY_TOKENS: Final = "cert.trajectory.tokens"
+TRAJECTORY_FLAGS: Final = "cert.trajectory.flags"
+HAMILTONIAN_ENERGY: Final = "cert.hamiltonian.energy"
+"""Mean over the reasoning steps; so are the next two."""
+HAMILTONIAN_KINETIC: Final = "cert.hamiltonian.kinetic"
+HAMILTONIAN_POTENTIAL: Final = "cert.hamiltonian.potential"
+
+
+def name_evaluation_score(evaluation: str) -> str:
+    """Return the attribute that holds an evaluation's score on the span, in [0, 1]."""
+    return f"cert.evaluation.{evaluation}.score"
+
+
+def name_evaluation_label(evaluation: str) -> str:
+    """Return the attribute that holds an evaluation's label on the span."""
+    return f"cert.evaluation.{evaluation}.label"
+
+
 # -- Metrics -----------------------------------------------------------------------------------
 METRIC_COST: Final = "cert.gen_ai.client.cost"
 METRIC_PERPLEXITY: Final = "cert.gen_ai.client.perplexity"
@@ -143,6 +171,8 @@ METRIC_UNPRICED: Final = "cert.gen_ai.client.unpriced"
 METRIC_INSTRUMENTATION_ERRORS: Final = "cert.instrumentation.errors"
 METRIC_FINALISERS_DROPPED: Final = "cert.instrumentation.finalisers_dropped"
 METRIC_RECORDS_LOST: Final = "cert.journal.records_lost"
+METRIC_SCORED_RECORDS: Final = "cert.scorer.records"
+METRIC_SCORED_PERPLEXITY: Final = "cert.scorer.perplexity"
 TOKEN_TYPE: Final = "gen_ai.token.type"  # noqa: S105 - a name, no secret
 TOKEN_MODALITY: Final = "gen_ai.token.modality"  # noqa: S105 - a name, no secret
 
@@ -213,6 +243,78 @@ PROFILES: Final[Mapping[ProfileName, Profile]] = {
         (USAGE_CACHE_CREATION_TOKENS, USAGE_CACHE_WRITE_TOKENS), old_metrics=True, new_metrics=True
     ),
 }
+
+
+# -- What the service writes that is no attribute ------------------------------------------------
+class Scope:
+    """Names of instrumentation scopes."""
+
+    SCORER: Final = "cert.scorer"
+    """Of spans and events that the service sends; it takes none of them in."""
+
+
+class PrometheusName(NamedTuple):
+    """A metric of the service's `/metrics`, and what it counts."""
+
+    name: str
+    description: str
+
+
+class Prometheus:
+    """Metrics of the service: CERT's names first, then those for operations."""
+
+    REQUESTS: Final = PrometheusName(
+        "cert_requests_total", "Spans that ended in a record, and requests to the JSON API"
+    )
+    DURATION: Final = PrometheusName(
+        "cert_request_duration_seconds", "Time that an operation of the service takes"
+    )
+    ERRORS: Final = PrometheusName(
+        "cert_request_errors_total", "Spans and requests that ended in an error"
+    )
+    PERPLEXITY: Final = PrometheusName(
+        "cert_hamiltonian_perplexity", "Perplexity of answers under the scoring model"
+    )
+    ENTROPY: Final = PrometheusName(
+        "cert_hamiltonian_entropy", "Mean entropy of answers, nats a token"
+    )
+    QUALITY_CHECKS: Final = PrometheusName(
+        "cert_hamiltonian_quality_checks_total", "Scored answers by whether a gate was not passed"
+    )
+    CACHE_HITS: Final = PrometheusName(
+        "cert_cache_hits_total", "Requests to the JSON API that needed no model"
+    )
+    RECORDS: Final = PrometheusName(
+        "cert_records_total", "Records in the trail, by outcome and why"
+    )
+    PASSED: Final = PrometheusName(
+        "cert_passed_total", "Spans and log events that became no record, and why"
+    )
+    DUPLICATES: Final = PrometheusName(
+        "cert_duplicates_total", "Copies of spans that retries had made"
+    )
+    QUARANTINED: Final = PrometheusName(
+        "cert_quarantined_total", "Payloads that nobody can read, put aside"
+    )
+    BATCH_RECORDS: Final = PrometheusName("cert_batch_records", "Records judged at once")
+    BATCH_TOKENS: Final = PrometheusName(
+        "cert_batch_tokens", "Tokens judged at once, by estimate; they are packed without padding"
+    )
+    BUSY: Final = PrometheusName(
+        "cert_scorer_busy_seconds_total", "Time spent judging: its rate is the busy share"
+    )
+    TRAIL_WRITE: Final = PrometheusName(
+        "cert_trail_write_seconds", "Time until a batch of records is on disk"
+    )
+    DELIVERED: Final = PrometheusName(
+        "cert_outbox_delivered_total", "Records whose results were taken by a backend"
+    )
+    DELIVERY_FAILURES: Final = PrometheusName(
+        "cert_outbox_failures_total", "Attempts that a backend did not take"
+    )
+    OUTBOX_BYTES: Final = PrometheusName(
+        "cert_outbox_waiting_bytes", "What of the trail a backend has not been sent"
+    )
 
 
 # -- Names of others, read and never written ---------------------------------------------------
@@ -390,3 +492,18 @@ class Vercel:
     TOOL_NAME: Final = "ai.toolCall.name"
     TOOL_ARGUMENTS: Final = "ai.toolCall.args"
     TOOL_RESULT: Final = "ai.toolCall.result"
+
+
+# -- The receiver's metrics --------------------------------------------------------------------
+class ReceiverMetrics:
+    """Prometheus names of what the receiver counts."""
+
+    REQUESTS: Final = "cert_receiver_requests_total"
+    BYTES: Final = "cert_receiver_bytes_total"
+    DURATION: Final = "cert_receiver_request_seconds"
+    BACKLOG_ROWS: Final = "cert_inbox_backlog_payloads"
+    BACKLOG_BYTES: Final = "cert_inbox_backlog_bytes"
+    BACKLOG_AGE: Final = "cert_inbox_backlog_age_seconds"
+    CAP_BYTES: Final = "cert_inbox_accepted_bytes"
+    COMMIT: Final = "cert_inbox_commit_seconds"
+    COMMIT_FAILURES: Final = "cert_inbox_commit_failures_total"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from cert_otel import __version__
 from cert_otel.cli import main
+from cert_otel.records import ContextItem, Record, encode_line
 
 COMMANDS = ("costs", "score", "models", "read", "doctor", "prices", "version")
 CERT = str(Path(sys.executable).parent / "cert")
@@ -124,6 +126,33 @@ class TestMissingExtra:
             main(["version"])
 
 
+class TestWithoutNumpy:
+    """What `pip install cert-otel[cli]` suffices for."""
+
+    def test_evaluates(self, tmp_path: Path) -> None:
+        """`cert evaluate` by grounding needs no array."""
+        record = Record(
+            kind="inference",
+            timestamp=datetime(2026, 11, 20, tzinfo=UTC),
+            trace_id="t",
+            span_id="s",
+            input_data="For how long?",
+            output_data="30 days",
+            context=[ContextItem(text="Returns are free for 30 days.")],
+        )
+        (tmp_path / "production.jsonl").write_bytes(encode_line(record))
+        code = (
+            "import sys; sys.modules['numpy'] = None\n"
+            "from cert_otel.cli import main; sys.exit(main(['evaluate', 'production.jsonl']))"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path
+        )
+
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.startswith("passed   1 of 1 answers")
+
+
 class TestProcess:
     """The installed programs."""
 
@@ -152,6 +181,7 @@ class TestProcess:
             ("cyclopts", "version", "cli"),
             ("duckdb", "costs", "analysis"),
             ("numpy", "score", "score"),
+            ("numpy", "validate production.jsonl", "analysis"),
             ("torch", "models", "score"),
             ("huggingface_hub", "models", "score"),
         ],
@@ -164,7 +194,7 @@ class TestProcess:
         journal.write_text("{}\n")
         code = (
             f"import sys; sys.modules[{module!r}] = None\n"
-            f"from cert_otel.cli import main; sys.exit(main([{command!r}]))"
+            f"from cert_otel.cli import main; sys.exit(main({command.split()!r}))"
         )
         done = subprocess.run(
             [sys.executable, "-c", code],

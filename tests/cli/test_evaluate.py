@@ -222,6 +222,20 @@ class TestJournal:
             None,
         ]
 
+    def test_the_mean_of_cert(
+        self,
+        evaluate: Callable[..., dict[str, Any]],
+        judged: Callable[..., Record],
+        journal: Callable[..., Path],
+    ) -> None:
+        """`--combiner cert` forms the confidence of CERT, and the revision says so."""
+        path = journal("production.jsonl", judged(0))
+        summary = evaluate(path, "--combiner", "cert", by="grounding")
+
+        assert summary["scorer_revision"].startswith("cert sentence-transformers/all-MiniLM-L6-v2 ")
+        assert summary["results"][0]["confidence_low"] is None
+        assert 0 < summary["mean_confidence"] < 1
+
     def test_another_threshold_is_another_revision(
         self,
         evaluate: Callable[..., dict[str, Any]],

@@ -446,7 +446,7 @@ class TestRefusals:
             fcntl.flock(held, fcntl.LOCK_EX)
             message = refuse(capsys, path)
 
-        assert "another cert score or cert evaluate is at it" in message
+        assert "another cert score, evaluate or serve is at it" in message
 
 
 class TestTable:

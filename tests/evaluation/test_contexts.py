@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cert_otel.evaluation.contexts import (
+    MOST_SOURCES,
     ContextJoin,
     find_answers,
     find_sources,
@@ -81,6 +82,45 @@ class TestContext:
         )
 
         assert context == (FOUND[0],)
+
+    def test_the_nearest_of_many(self) -> None:
+        """Of more than count, those beside the call go first, then the latest of the trace."""
+        own = call("own", 1, kind="retrieval", context=FOUND, parent_span_id="step")
+        step = call("step", 0, kind="chain")
+        others = [
+            call(f"r{i}", 2, kind="retrieval", context=[ContextItem(text=f"page {i:02}")])
+            for i in range(MOST_SOURCES)
+        ]
+        latest = call("s", 3, kind="retrieval", context=[ContextItem(text="latest")])
+
+        context = give(call(parent_span_id="step"), step, own, latest, *others)
+
+        assert len(context) == MOST_SOURCES
+        assert {FOUND[0].text, "latest"} <= {item.text for item in context}
+        assert context[0] == FOUND[0]
+
+    def test_no_more_than_so_many_by_call(self) -> None:
+        """However long a trace is, what calls are judged by grows with their number alone."""
+        records = [
+            call(f"{kind}{i}", i, kind=kind, context=FOUND if kind == "retrieval" else None)
+            for i in range(3 * MOST_SOURCES)
+            for kind in ("retrieval", "inference")
+        ]
+
+        sources = find_sources(records)
+
+        assert max(map(len, sources.values())) == MOST_SOURCES
+        assert len(sources) == 3 * MOST_SOURCES
+
+    def test_spans_in_a_ring(self) -> None:
+        """Parents that lead back to a span end the climb."""
+        found = call("r", 1, kind="retrieval", context=FOUND, parent_span_id="f")
+        ring = [
+            call(one, 0, kind="chain", parent_span_id=other)
+            for one, other in (("f", "g"), ("g", "f"))
+        ]
+
+        assert give(call(parent_span_id="g"), found, *ring) == (FOUND[0],)
 
     @pytest.mark.parametrize(
         ("response", "text"),

@@ -161,6 +161,19 @@ class TestSettings:
         assert evaluator.revision == "mean; words 1; breaks 1; threshold 0.7"
         assert (result["confidence"], result["confidence_low"]) == (0.75, None)
 
+    @pytest.mark.parametrize("threshold", [0.05, 0.6, 0.95])
+    @pytest.mark.parametrize(
+        "answer", ["Returns are free for 30 days.", "Free for 90 days", "free"]
+    )
+    @pytest.mark.parametrize("preset", ["general", "financial"])
+    def test_grounding_alone_is_no_contradiction(
+        self, answer: str, threshold: float, preset: str
+    ) -> None:
+        """Its label is what it alone would give: asked alone, the result's own, vetoes included."""
+        result = Evaluator(preset, threshold=threshold).evaluate(CONTEXT, answer)
+
+        assert result["evaluations"][0]["label"] == result["label"]
+
     def test_the_revision_names_all_of_it(self, make: Callable[..., Evaluator]) -> None:
         """Code, models and threshold: whoever changes one gets other results."""
         evaluator = make("words", "breaks", threshold=0.5)

@@ -15,7 +15,7 @@ def run(code: str) -> str:
 
 class TestImports:
     @pytest.mark.parametrize(
-        "module", ["exact", "semantic", "nli", "p_supported", "trajectory", "judge"]
+        "module", ["exact", "grounding", "semantic", "nli", "p_supported", "trajectory", "judge"]
     )
     def test_load_no_torch(self, module: str) -> None:
         """An evaluator that is imported and not used loads neither torch nor what needs it."""

@@ -29,6 +29,8 @@ class TestNormalise:
             ("The EIFFEL Tower", "Eiffel tower."),
             ("Rome's walls", "Rome walls"),
             ("\uff11\uff12", "12"),
+            ("5km", "5 km"),
+            (".0A", ".0"),
         ],
     )
     def test_same(self, one: str, other: str) -> None:

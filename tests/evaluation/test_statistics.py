@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from cert_otel.evaluation.shares import wilson
 from cert_otel.evaluation.statistics import (
     bootstrap_auc,
     draw_weights,
@@ -18,7 +19,6 @@ from cert_otel.evaluation.statistics import (
     measure_point,
     measure_reliability,
     validate,
-    wilson,
 )
 
 SCORES = st.lists(

@@ -26,7 +26,17 @@ _EXTRA: Final = {
     "jinja2": "score",
     "cachetools": "score",
     "httpx2": "score",
+    "grpc": "service",
+    "grpc_health": "service",
+    "uvicorn": "service",
+    "httptools": "service",
+    "uvloop": "service",
+    "yaml": "service",
+    "prometheus_client": "service",
+    "fastapi": "service",
 }
+_LESSER_EXTRA: Final = {("validate", "numpy"): "analysis"}
+"""Where a command needs less than others that load the same library."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         return run(words)
     except ImportError as error:
-        extra = _find_missing_extra(error)
+        extra = _find_missing_extra(error, command=words[0] if words else "")
         if extra is None:
             raise
         return _refuse(MissingExtraError(" ".join(words[:1]) or "--help", extra))
@@ -57,10 +67,10 @@ def _refuse(error: CertOtelError) -> int:
     return EXIT_UNUSABLE
 
 
-def _find_missing_extra(error: BaseException | None) -> str | None:
+def _find_missing_extra(error: BaseException | None, *, command: str) -> str | None:
     """Return the extra whose module could not be imported, however deep the error wraps it."""
     while error is not None:
         if isinstance(error, ModuleNotFoundError) and error.name in _EXTRA:
-            return _EXTRA[error.name]
+            return _LESSER_EXTRA.get((command, error.name), _EXTRA[error.name])
         error = error.__cause__
     return None

@@ -26,6 +26,7 @@ _COMMANDS: Final = {
     "score": "score:score",
     "evaluate": "evaluate:evaluate",
     "validate": "validate:validate",
+    "serve": "serve:serve",
     "models": "models:models",
     "read": "read:read",
     "doctor": "doctor:doctor",

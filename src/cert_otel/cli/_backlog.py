@@ -234,6 +234,17 @@ def alone(path: Path) -> Iterator[None]:
         InputError: There is nothing to read, another run is at it, or results cannot be written.
     """
     next(read_lines(find_journal_files(path)[0]), None)
+    with lock_results(path):
+        yield
+
+
+@contextmanager
+def lock_results(path: Path) -> Iterator[None]:
+    """Keep others from writing results of this journal, which need not be there yet.
+
+    Raises:
+        InputError: Another run is at it, or results cannot be written.
+    """
     scores = get_scores_path(path)
     try:
         # Not the journal: who rotates it locks it, and the application is not to wait for us.
@@ -245,7 +256,7 @@ def alone(path: Path) -> Iterator[None]:
     except BlockingIOError:
         os.close(descriptor)
         raise InputError(
-            scores, "another cert score or cert evaluate is at it; wait for its end"
+            scores, "another cert score, evaluate or serve is at it; wait for its end"
         ) from None
     try:
         yield

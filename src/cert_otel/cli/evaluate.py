@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from cert_otel.cli._run import Run
 
+CombinerName = Literal["calibrated", "cert"]
 PresetName = Literal["general", "financial", "healthcare", "legal"]
 EXIT_ATTENTION: Final = 1
 """Done, and some answers could not be judged because of an error."""
@@ -40,6 +41,7 @@ def evaluate(
     preset: PresetName = "general",
     threshold: float | None = None,
     evaluators: str = "grounding",
+    combiner: CombinerName = "calibrated",
     emit: Annotated[bool, Parameter(negative="")] = False,
     format: Format = "table",  # noqa: A002 - the option's name
 ) -> int:
@@ -56,6 +58,8 @@ def evaluate(
         preset: Whose threshold holds, and which findings fail an answer by themselves.
         threshold: The confidence that passes, in [0, 1], instead of the preset's.
         evaluators: Names with commas between them; an unknown one lists those that there are.
+        combiner: What forms the confidence of what they say; cert is the mean of cosine and
+            substrings that CERT formed, which hears none of them and knows no vetoes.
         emit: Send each new evaluation over OTLP, as OTEL_EXPORTER_OTLP_ENDPOINT says.
         format: A table, or JSON for machines.
     """
@@ -63,7 +67,9 @@ def evaluate(
     path = file or Path(settings.jsonl)
     if output is not None:
         check_new(output)
-    evaluator = Evaluator(preset, threshold=threshold, evaluators=split_names(evaluators))
+    evaluator = Evaluator(
+        preset, threshold=threshold, evaluators=split_names(evaluators), combiner=combiner
+    )
     events = open_events() if emit else None
     with alone(path):
         backlog = AnswerBacklog([path])

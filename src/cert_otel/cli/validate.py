@@ -11,6 +11,7 @@ from cert_otel.cli._run import show_progress
 from cert_otel.cli._settings import get_valid_config
 from cert_otel.cli.evaluate import (
     EXIT_ATTENTION,
+    CombinerName,
     PresetName,
     split_names,
 )
@@ -31,6 +32,7 @@ def validate(
     preset: PresetName = "general",
     threshold: float | None = None,
     evaluators: str = "grounding",
+    combiner: CombinerName = "calibrated",
     format: Format = "table",  # noqa: A002 - the option's name
 ) -> int:
     """Measure evaluators on labelled answers: AUC, accuracy, calibration, with intervals.
@@ -46,13 +48,17 @@ def validate(
         preset: Whose threshold holds, and which findings fail an answer by themselves.
         threshold: The confidence that passes, in [0, 1], instead of the preset's.
         evaluators: Names with commas between them; an unknown one lists those that there are.
+        combiner: What forms the confidence of what they say; cert is the mean of cosine and
+            substrings that CERT formed, which hears none of them and knows no vetoes.
         format: A table, or JSON for machines.
     """
     from cert_otel.cli import _validation_report  # noqa: PLC0415 - loads numpy
 
     get_valid_config()
     rows = read_rows(dataset)
-    evaluator = Evaluator(preset, threshold=threshold, evaluators=split_names(evaluators))
+    evaluator = Evaluator(
+        preset, threshold=threshold, evaluators=split_names(evaluators), combiner=combiner
+    )
     report = _validation_report.summarise(
         dataset, rows, _judge(rows, evaluator), evaluator, groups=find_groups(rows)
     )

@@ -2,7 +2,10 @@
 
 A context that the application named (`set_context`, `@trace`) is the ground truth and stands
 alone. Without one, the passages are those that retrieval spans of the same trace returned before
-the call, and the results of tools that the call was given. Nothing of these is no context.
+the call, and the results of tools that the call was given. Nothing of these is no context. Of more
+than `MOST_SOURCES` such records those count that are nearest: first what shares the lowest span
+above the call with it, then what is latest before it. So the time that a trace takes grows with its
+length, not with the square of it.
 
 Pure. `find_sources` needs no texts, so that a file may be larger than memory: what it is given may
 have gone through `forget_texts`.
@@ -10,6 +13,7 @@ have gone through `forget_texts`.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
@@ -30,6 +34,10 @@ Key = tuple[str, str]
 EXPLICIT: Final = "explicit"
 RETRIEVAL: Final = "retrieval"
 TOOL: Final = "tool"
+MOST_SOURCES: Final = 32
+"""Records of a trace that one call takes its context from."""
+_LEVELS: Final = 100
+"""Spans above a record that are looked at; behind them comes the whole trace."""
 FUNCTIONS: Final = frozenset({"function", "chain", "agent"})
 """Kinds that may have an answer and a context of their own, without a model call that we see."""
 
@@ -79,12 +87,11 @@ def find_sources(records: Sequence[Record]) -> dict[Key, tuple[Key, ...]]:
     """
     sources: dict[Key, tuple[Key, ...]] = {key: (source,) for source, key in _list_heirs(records)}
     for members in _group_by_trace(records):
-        givers = [one for one in members if _gives_passages(one)]
+        givers = _GiverIndex(members)
         for call in members:
             key = _require_key(call)
             if call.kind == "inference" and not call.context and key not in sources:
-                earlier = [g for g in givers if g.timestamp <= call.timestamp]
-                sources[key] = tuple(map(_require_key, earlier))
+                sources[key] = givers.find_nearest(call)
     return {key: found for key, found in sources.items() if found}
 
 
@@ -168,6 +175,46 @@ class ContextJoin:
                 self._kept.pop(source, None)
         self._missing.pop(key, None)
         return self._answers.pop(key), found
+
+
+class _GiverIndex:
+    """The records of one trace that give passages, by the spans that they are below."""
+
+    def __init__(self, members: Sequence[Record]) -> None:
+        """Sort them in.
+
+        Args:
+            members: All records of the trace.
+        """
+        self._parents = {_require_key(one)[1]: one.parent_span_id for one in members}
+        self._givers = sorted(filter(_gives_passages, members), key=lambda one: one.timestamp)
+        self._below: dict[str | None, list[int]] = defaultdict(list)
+        for place, giver in enumerate(self._givers):
+            for span_id in self._climb(giver):
+                self._below[span_id].append(place)
+
+    def find_nearest(self, call: Record) -> tuple[Key, ...]:
+        """Return the nearest that began before a call, in the order of their times."""
+        chosen: set[int] = set()
+        for span_id in self._climb(call):
+            places = self._below.get(span_id, [])
+            end = bisect_right(places, call.timestamp, key=lambda at: self._givers[at].timestamp)
+            # Those of the level below are among them: as many more may have to be looked at.
+            for place in reversed(places[max(0, end - MOST_SOURCES - len(chosen)) : end]):
+                if len(chosen) == MOST_SOURCES:
+                    break
+                chosen.add(place)
+        return tuple(_require_key(self._givers[place]) for place in sorted(chosen))
+
+    def _climb(self, record: Record) -> Iterator[str | None]:
+        """Yield the spans above a record, the lowest first, and `None` for the trace."""
+        met: set[str] = set()
+        span_id = record.parent_span_id
+        while span_id is not None and span_id not in met and len(met) < _LEVELS:
+            met.add(span_id)
+            yield span_id
+            span_id = self._parents.get(span_id)
+        yield None
 
 
 def _list_heirs(records: Sequence[Record]) -> list[tuple[Key, Key]]:

@@ -14,7 +14,7 @@ import msgspec
 
 from cert_otel.errors import ConfigError
 from cert_otel.evaluation._judging import describe_failure, judge_all
-from cert_otel.evaluation.combiners import GROUNDING, POOLED, make_combiner
+from cert_otel.evaluation.combiners import GROUNDING, POOLED, CalibratedCombiner, make_combiner
 from cert_otel.evaluation.confidence import Confidence
 from cert_otel.evaluation.contexts import (
     EXPLICIT,
@@ -243,11 +243,25 @@ class Evaluator:
             confidence_high=assessed.high if assessed else None,
             threshold=None if confidence is None else self.threshold,
             passed=None if confidence is None else confidence >= self.threshold,
-            evaluations=[_to_evaluation(one, self._combiner.revision) for one in judgements],
+            evaluations=[
+                _to_evaluation(self._label(sample, one), self._combiner.revision)
+                for one in judgements
+            ],
             context_sources=list_sources(sample.context) if judgements else [],
             context_passages=len(sample.context) if judgements else None,
             score_status=status,
             score_reason=reason,
+        )
+
+    def _label(self, sample: Sample, judgement: Judgement) -> Judgement:
+        """Label grounding by whether it alone would pass, at this threshold and with these vetoes."""
+        if judgement.name != GROUNDING or not isinstance(self._combiner, CalibratedCombiner):
+            return judgement
+        alone = self._combiner.combine(sample, [judgement])
+        if alone is None:
+            return judgement
+        return msgspec.structs.replace(
+            judgement, label="pass" if alone >= self.threshold else "fail"
         )
 
     def _summarise(self, records: Sequence[Record]) -> Summary:

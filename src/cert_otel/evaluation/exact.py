@@ -28,7 +28,7 @@ REVISION: Final = "exact-1"
 _TOKEN: Final = re.compile(
     r"(?<![\w.,])-?\d{1,3}(?:,\d{3})+(?:\.\d+)?(?![\d,])%?"  # 1,234.5
     r"|(?<![\w.,])-?\d+(?:[.,:/]\d+)*%?"
-    r"|\w+"
+    r"|[^\W\d]\w*|\d+"  # a digit begins no word, wherever it stands: "5km" is "5 km"
 )
 _ARTICLES: Final = frozenset({"a", "an", "the"})
 _WORDS: Final = (

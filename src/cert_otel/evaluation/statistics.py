@@ -14,6 +14,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from cert_otel.evaluation.shares import Share, measure_share, wilson
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -26,7 +28,6 @@ BINS: Final = 10
 """Of equal width, in [0, 1]."""
 MIN_GROUPS: Final = 10
 """With fewer groups, drawing groups says little: rows are drawn within them instead."""
-_Z95: Final = 1.959963984540054
 _TAILS: Final = (2.5, 97.5)
 _CELLS: Final = 2_000_000  # rounds times rows at once: 16 MB an array
 
@@ -91,14 +92,6 @@ class Validation(msgspec.Struct, frozen=True, kw_only=True):
     ece_null_high: float | None
     reliability: tuple[Bin, ...]
     groups: tuple[GroupFigures, ...]
-
-
-class Share(msgspec.Struct, frozen=True):
-    """A share of rows with its Wilson interval."""
-
-    value: float | None
-    low: float | None
-    high: float | None
 
 
 def validate(
@@ -184,7 +177,7 @@ def bootstrap_auc(
     if auc is None:
         return None, None
     if auc in (0, 1):
-        _, low, high = _wilson(int(auc) * rarer, rarer)
+        _, low, high = measure_share(int(auc) * rarer, rarer)
         return low, high
     return percentile_interval(
         np.concatenate(
@@ -221,19 +214,6 @@ def draw_weights(groups: Sequence[str], *, seed: int, rounds: int = ROUNDS) -> I
             rows = np.flatnonzero(index == group)
             weights[:, rows] = _draw(source, len(rows), size)
         yield weights
-
-
-def wilson(successes: int, n: int) -> Share:
-    """Return a share with its 95 % interval (Wilson 1927); nothing of nothing is `None`."""
-    return Share(*_wilson(successes, n)) if n else Share(None, None, None)
-
-
-def _wilson(successes: int, n: int) -> tuple[float, float, float]:
-    share, z2 = successes / n, _Z95 * _Z95
-    middle = (share + z2 / (2 * n)) / (1 + z2 / n)
-    half = _Z95 * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n)) / (1 + z2 / n)
-    # Rounding may leave the share outside when it is 0 or 1.
-    return share, min(max(0.0, middle - half), share), max(min(1.0, middle + half), share)
 
 
 def measure_point(
@@ -289,7 +269,7 @@ def measure_reliability(scores: Floats, labels: Integers) -> tuple[Bin, ...]:
         )
         for i in range(BINS)
         if (inside := index == i).any()
-        for rate, low, high in (_wilson(int(labels[inside].sum()), int(inside.sum())),)
+        for rate, low, high in (measure_share(int(labels[inside].sum()), int(inside.sum())),)
     )
 
 

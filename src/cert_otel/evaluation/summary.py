@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict
 
 import msgspec
 
+from cert_otel.evaluation.shares import wilson
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
@@ -107,8 +109,6 @@ def summarise(
     results: Sequence[Result], *, threshold: float, preset: str, scorer: str, revision: str
 ) -> Summary:
     """Count results, and say how many of those that could be judged passed."""
-    from cert_otel.evaluation.statistics import wilson  # noqa: PLC0415 - loads numpy
-
     known = [one["confidence"] for one in results if one["confidence"] is not None]
     passed = sum(one["passed"] is True for one in results)
     rate = wilson(passed, len(known))

@@ -89,6 +89,45 @@ class TestMeasure:
         assert getattr(look(borne), figure) == 1
         assert getattr(look(wrong), figure) < 1
 
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            "Apple Inc. reported revenue of 89.5 billion dollars for the quarter",
+            "reported revenue of $89.5B for the quarter",
+            "the quarter that ended on 12 March 2014.",
+            "the quarter that ended on 2014-03-12.",
+            "The company bought 25 phones and 30 percent of the stock",
+        ],
+    )
+    def test_spelling_is_no_difference(self, answer: str) -> None:
+        """A number or date in another spelling has the sentence and the neighbours of its source."""
+        features = look(answer)
+
+        assert (features.terms, features.bigrams) == (1, 1)
+        assert features.sentences == pytest.approx(1)
+
+    def test_spelling_of_another_sentence(self) -> None:
+        """What another sentence says is not held by the nearest one, however it is spelled."""
+        page = (
+            "Sales reached 40 million euros in Norway, in the north. Costs were $5 billion there."
+        )
+        held, strange = (
+            look(text, page).sentences
+            for text in ("Sales reached €40M in Norway.", "Sales reached $5B in Norway.")
+        )
+
+        assert held == pytest.approx(1)
+        assert strange is not None
+        assert strange < 1
+
+    def test_a_year_that_counts(self) -> None:
+        """Four digits before what the context has as many of are a number, and no year."""
+        features = look("It employs 1925 people", "The group employs 1,925 people.")
+        year = look("It was founded in 1925", "The group employs 1,925 people.")
+
+        assert (features.numbers, features.dates) == (1, None)
+        assert year.dates == 0
+
     def test_no_answer_no_context(self) -> None:
         """Without one of them there is no figure at all."""
         assert look("", CONTEXT) == look("revenue", "") == GroundingFeatures()

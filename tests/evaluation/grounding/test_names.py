@@ -38,6 +38,10 @@ class TestFindNames:
 
         assert names == {("Apples",): True, ("NASA",): False}
 
+    def test_months_and_currencies(self) -> None:
+        """A month cut short and the code of a currency are parts of dates and amounts."""
+        assert Reading(("They paid USD 5 million on 3 Nov 2009.",)).names == []
+
     def test_capitals_throughout(self) -> None:
         """Where every letter is a capital, capitals show no names."""
         assert Reading(("THE BOARD DID APPROVE OF IT",)).names == []

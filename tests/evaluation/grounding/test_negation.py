@@ -10,6 +10,8 @@ from cert_otel.evaluation.grounding.tokens import tokenize
 from cert_otel.evaluation.sample import Sample
 from cert_otel.records import ContextItem
 
+BOARD = "The board did not approve the merger with Orsten."
+
 
 def agree(answer: str, context: str) -> bool:
     """Whether an answer of one sentence has its negations where the context has them."""
@@ -42,6 +44,8 @@ class TestMismatches:
             ("Sales fell by 3% in May.", "Sales rose by 3% in May."),
             ("The court approved the ban.", "The court rejected the ban."),
             ("The board never approved the merger.", "The board approved the merger."),
+            ("The merger with Orsten the board approved.", BOARD),
+            ("Sales grew in Oslo, and not in Rome.", "Sales did not grow in Oslo, but in Rome."),
         ],
     )
     def test_opposites(self, answer: str, context: str) -> None:
@@ -57,8 +61,12 @@ class TestMismatches:
             ("Sales did not rise in May.", "Sales fell in May."),
             ("The harbour opened in May.", "The harbour opened in May, and closed in June."),
             ("The harbour opened in May.", "It was not sunny when the harbour opened in May."),
+            ("The merger with Orsten the board did not approve.", BOARD),
+            ("The merger with Orsten was not approved by the board.", BOARD),
+            ("No merger with Orsten was approved by the board.", BOARD),
+            ("The board rejected the merger with Orsten.", BOARD),
         ],
     )
     def test_the_same_said_otherwise(self, answer: str, context: str) -> None:
-        """Contractions, synonyms, a denied opposite and a "not" about something else are none."""
+        """Contractions, synonyms, a denied opposite, another order and another "not" are none."""
         assert agree(answer, context)

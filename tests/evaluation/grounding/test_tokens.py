@@ -33,10 +33,12 @@ class TestTokenize:
             ("café", "cafe"),
             ("didn't", "did not"),
             ("3.50", "3.5"),
+            ("sales rose", "sales increased"),
+            ("they approve", "they accepted"),
         ],
     )
     def test_spellings_share_a_key(self, one: str, other: str) -> None:
-        """Inflection, separators, accents and contractions make no difference."""
+        """Inflection, separators, accents, contractions and synonyms make no difference."""
         assert keys(one)[-1] == keys(other)[-1]
 
     @pytest.mark.parametrize(

@@ -38,6 +38,8 @@ class Check(msgspec.Struct, frozen=True, gc=False):
     finding: Finding = "missing"
     sentence: int | None = None
     """Of the context: what says otherwise."""
+    source: tuple[int, int] | None = None
+    """Tokens of the context that say it, of the nearest sentence where it does; numbers and dates."""
 
 
 def check_all(answer: Reading, context: Reading, nearest: Sequence[int | None]) -> list[Check]:
@@ -67,16 +69,41 @@ def _check_dates(
     for sentence, date in answer.dates:
         if date.is_bare_year and date.start in counted:
             continue  # "2000 euros"
-        agreements = [(date.agreement(other), place) for place, other in context.dates]
-        share = max((share for share, _ in agreements if share is not None), default=0.0)
-        near = [
-            s for s, place in agreements if s is not None and _is_near(place, nearest[sentence])
+        agreements = [
+            (share, place, other)
+            for place, other in context.dates
+            if (share := date.agreement(other)) is not None
         ]
+        if date.is_bare_year and not agreements and _is_counted(date, answer, context):
+            continue  # "1925 people" of "1,925 people"
+        share = max((share for share, _, _ in agreements), default=0.0)
+        near = [share for share, place, _ in agreements if _is_near(place, nearest[sentence])]
         other = None if share else _find_other_date(date, context, nearest[sentence])
+        sources = [(place, found) for found_share, place, found in agreements if found_share == 1]
         yield Check(
             "date", date.start, date.end, share, max(near, default=0.0),
             "missing" if other is None else "contradicted", other,
+            _find_source(sources, nearest[sentence], context),
         )  # fmt: skip
+
+
+def _is_counted(date: Date, answer: Reading, context: Reading) -> bool:
+    """Whether four digits are a number of something of which the context has as many."""
+    return any(
+        quantity.start == date.start
+        and quantity.noun is not None
+        and any(quantity.noun == source.noun for _, source in context.find_close(quantity))
+        for _, quantity in answer.quantities
+    )
+
+
+def _find_source(
+    found: Sequence[tuple[int, Date | Quantity]], nearest: int | None, context: Reading
+) -> tuple[int, int] | None:
+    if not found:
+        return None
+    place, source = min(found, key=lambda one: one[0] != nearest)
+    return context.find_tokens(place, source.start, source.end)
 
 
 def _find_other_date(date: Date, context: Reading, nearest: int | None) -> int | None:
@@ -96,15 +123,14 @@ def _check_quantities(
     for sentence, quantity in answer.quantities:
         if any(start <= quantity.start < end for start, end in taken):
             continue
-        is_borne = any(quantity.agrees(source) for _, source in context.find_close(quantity))
-        near = any(
-            _is_near(place, nearest[sentence]) and quantity.agrees(source)
-            for place, source in context.find_close(quantity)
-        )
+        close = context.find_close(quantity)
+        sources = [(place, source) for place, source in close if quantity.agrees(source)]
+        near = any(_is_near(place, nearest[sentence]) for place, _ in sources)
         other = None if near else _find_denial(quantity, context, nearest[sentence])
         yield Check(
-            "number", quantity.start, quantity.end, float(is_borne), float(near),
+            "number", quantity.start, quantity.end, float(bool(sources)), float(near),
             "missing" if other is None else "contradicted", other,
+            _find_source(sources, nearest[sentence], context),
         )  # fmt: skip
 
 

@@ -69,18 +69,50 @@ def hold(terms: dict[str, float], context: Reading) -> dict[int, float]:
     return held
 
 
-def find_owners(answer: Reading, checks: Sequence[Check]) -> list[int | None]:
+def find_owners(answer: Reading, checks: Sequence[Check]) -> list[Check | None]:
     """Return for each token which of the checks that came out well it belongs to."""
     starts = [token.start for token in answer.tokens]
-    owners: list[int | None] = [None] * len(starts)
-    for i, check in enumerate(checks):
+    owners: list[Check | None] = [None] * len(starts)
+    for check in checks:
         if check.share == 1:
             for position in range(bisect_left(starts, check.start), bisect_left(starts, check.end)):
-                owners[position] = i
+                owners[position] = check
     return owners
 
 
-def mark_borne(compared: Comparison, owners: Sequence[int | None]) -> list[bool]:
+def credit(compared: Comparison, owners: Sequence[Check | None]) -> Comparison:
+    """Count as held what the nearest sentence holds in another spelling."""
+    nearest = [
+        _credit(compared, sentence, near, owners)
+        for sentence, near in zip(compared.answer.sentences, compared.nearest, strict=True)
+    ]
+    return msgspec.structs.replace(compared, nearest=nearest)
+
+
+def _credit(
+    compared: Comparison, sentence: Sentence, near: Nearest, owners: Sequence[Check | None]
+) -> Nearest:
+    own = slice(sentence.first, sentence.last)
+    if near.sentence is None or not any(owners[own]):
+        return near
+    terms: dict[str, float] = {}
+    held: set[str] = set()
+    for token, owner in zip(compared.answer.tokens[own], owners[own], strict=True):
+        if token.is_content:
+            terms[token.key] = compared.weights.weight(token.key)
+            if _is_held(token.key, near.sentence, compared.context, owner):
+                held.add(token.key)
+    share = sum(terms[key] for key in terms if key in held) / sum(terms.values())
+    return Nearest(near.sentence, share)
+
+
+def _is_held(key: str, place: int, context: Reading, owner: Check | None) -> bool:
+    if owner is not None and owner.source is not None:
+        return context.sentence_of[owner.source[0]] == place
+    return place in context.holders.get(key, ())
+
+
+def mark_borne(compared: Comparison, owners: Sequence[Check | None]) -> list[bool]:
     """Return for each token of the answer whether the context bears it out.
 
     A term does when it stands there; so does every token of a number, date or name whose value
@@ -105,21 +137,39 @@ def measure_terms(compared: Comparison, borne: Sequence[bool]) -> float | None:
 
 
 def measure_bigrams(
-    compared: Comparison, borne: Sequence[bool], owners: Sequence[int | None]
+    compared: Comparison, borne: Sequence[bool], owners: Sequence[Check | None]
 ) -> float | None:
     """Return the share of neighbouring tokens that are neighbours in the context too.
 
     A token alone counts as its own neighbour, so that answers of one word have the figure too.
+    What is spelled otherwise has the neighbours of what bears it out.
     """
-    answer, known = compared.answer, compared.context.bigrams
-    keys = [token.key for token in answer.tokens]
+    answer, context = compared.answer, compared.context
     pairs = found = 0
     for sentence in answer.sentences:
         if sentence.last - sentence.first == 1:
             pairs += 1
             found += borne[sentence.first]
         for i, j in pairwise(range(sentence.first, sentence.last)):
-            together = owners[i] is not None and owners[i] == owners[j] and borne[i] and borne[j]
+            together = owners[i] is not None and owners[i] is owners[j] and borne[i] and borne[j]
             pairs += 1
-            found += together or (keys[i], keys[j]) in known
+            found += (
+                together
+                or (answer.tokens[i].key, answer.tokens[j].key) in context.bigrams
+                or (_end(i, compared, owners), _begin(j, compared, owners)) in context.bigrams
+            )
     return found / pairs if pairs else None
+
+
+def _end(i: int, compared: Comparison, owners: Sequence[Check | None]) -> str:
+    owner = owners[i]
+    if owner is None or owner.source is None:
+        return compared.answer.tokens[i].key
+    return compared.context.tokens[owner.source[1] - 1].key
+
+
+def _begin(i: int, compared: Comparison, owners: Sequence[Check | None]) -> str:
+    owner = owners[i]
+    if owner is None or owner.source is None:
+        return compared.answer.tokens[i].key
+    return compared.context.tokens[owner.source[0]].key

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from cert_otel.evaluation.confidence import weigh
+from cert_otel.evaluation.confidence import calibrate, find_answer_type, weigh
 from cert_otel.evaluation.grounding.cache import ReadingCache
 from cert_otel.evaluation.grounding.features import Examination, GroundingFeatures, examine
 from cert_otel.evaluation.grounding.weights import RouteTable, load_background
+from cert_otel.evaluation.presets import PRESETS
 from cert_otel.evaluation.sample import Judgement
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from cert_otel.evaluation.grounding.reading import Reading
     from cert_otel.evaluation.sample import Sample
@@ -24,8 +25,8 @@ REVISION: Final = "grounding-1"
 EMPTY_ANSWER: Final = "empty_answer"
 NO_CONTEXT: Final = "no_context"
 NOTHING_TO_CHECK: Final = "nothing_to_check"
-THRESHOLD: Final = 0.5
-"""Of the label alone: what passes is decided by the confidence."""
+THRESHOLD: Final = PRESETS["general"].threshold
+"""Confidence from which on the label is "pass"; `Evaluator` puts its own in the place."""
 
 _logger = logging.getLogger(__name__)
 
@@ -49,10 +50,8 @@ class GroundingEvaluator:
         self,
         *,
         threshold: float = THRESHOLD,
-        combine: Callable[[GroundingFeatures], float | None] = combine,
     ) -> None:
         self._threshold = threshold
-        self._combine = combine
         self._cache = ReadingCache()
         self._background = load_background()
         self._routes = RouteTable(self._background)
@@ -81,18 +80,22 @@ class GroundingEvaluator:
         if not any(item.text.strip() for item in sample.context):
             return self._skip(NO_CONTEXT, begin)
         examination, revision = self._examine(sample)
-        score = self._combine(examination.features)
+        score = combine(examination.features)
         if score is None:
             return self._skip(NOTHING_TO_CHECK, begin)
         return Judgement(
             name=self.name,
             score=score,
-            label="pass" if score >= self._threshold else "fail",
+            label="pass" if self._passes(score, sample) else "fail",
             evidence=examination.evidence,
             evaluator="cert-otel",
             revision=revision,
             latency_ms=_since_ms(begin),
         )
+
+    def _passes(self, score: float, sample: Sample) -> bool:
+        """Decide by the confidence: a score of 0.8 is borne out less often than it sounds."""
+        return calibrate(score, find_answer_type(sample)).value >= self._threshold
 
     def _examine(self, sample: Sample) -> tuple[Examination, str]:
         texts = tuple(item.text for item in sample.context)

@@ -13,6 +13,7 @@ from cert_otel.evaluation.grounding.coverage import (
     Nearest,
     Weights,
     compare,
+    credit,
     find_owners,
     mark_borne,
     measure_bigrams,
@@ -98,6 +99,7 @@ def examine(sample: Sample, context: Reading, weights: Weights) -> Examination:
     compared = compare(answer, context, weights)
     checks = check_all(answer, context, [near.sentence for near in compared.nearest])
     owners = find_owners(answer, checks)
+    compared = credit(compared, owners)
     borne = mark_borne(compared, owners)
     mismatches = find_mismatches(answer, context, compared.nearest)
     question = (

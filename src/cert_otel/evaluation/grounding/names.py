@@ -24,6 +24,7 @@ _TITLES: Final = frozenset(
 _NO_NAMES: Final = frozenset(
     split_words(
         "yes january february march april may june july august september october november december"
+        " jan feb mar apr jun jul aug sep sept oct nov dec"
         " monday tuesday wednesday thursday friday saturday sunday however although according"
     )
 )

@@ -32,10 +32,19 @@ def find_denied(tokens: Sequence[Token]) -> frozenset[str]:
     Two negations of one word cancel each other; "not only" denies nothing.
     """
     denied: set[str] = set()
-    for i, token in enumerate(tokens):
-        if token.key in NEGATIONS and not _is_idiom(tokens, i):
-            denied ^= set(_find_reached(tokens, i))
+    for reached in _find_negations(tokens):
+        denied ^= set(reached)
     return frozenset(denied)
+
+
+def _find_negations(tokens: Sequence[Token]) -> list[list[str]]:
+    """Return what each negation reaches, the nearest word first."""
+    found = (
+        _find_reached(tokens, i)
+        for i, token in enumerate(tokens)
+        if token.key in NEGATIONS and not _is_idiom(tokens, i)
+    )
+    return [reached for reached in found if reached]
 
 
 def _find_reached(tokens: Sequence[Token], i: int) -> list[str]:
@@ -79,8 +88,26 @@ def _tokens_of(reading: Reading, sentence: Sentence) -> list[Token]:
 
 def _differ(said: Sequence[Token], source: Sequence[Token]) -> bool:
     keys, others = {token.key for token in said}, {token.key for token in source}
-    denied = find_denied(said) ^ find_denied(source)
-    return bool(denied & keys & others) or _are_opposed(keys - others, others - keys, denied)
+    if _denies_more(said, source, keys & others) or _denies_more(source, said, keys & others):
+        return True
+    return _are_opposed(keys - others, others - keys, find_denied(said) ^ find_denied(source))
+
+
+def _denies_more(tokens: Sequence[Token], others: Sequence[Token], shared: set[str]) -> bool:
+    """Whether one sentence has a negation of a shared word to which the other has no counterpart.
+
+    How far a "not" reaches depends on the order of the words; the word that it is nearest to does
+    not, so a counterpart is one of which either reaches the nearest word of the other. So is the
+    opposite of that word: "rejected" for "did not approve".
+    """
+    denied, counterparts = find_denied(tokens), _find_negations(others)
+    said = {token.key for token in others}
+    return any(
+        not shared.isdisjoint(denied.intersection(reached))
+        and not any(reached[0] in other or other[0] in reached for other in counterparts)
+        and not (_OPPOSITES.get(reached[0], frozenset()) & said)
+        for reached in _find_negations(tokens)
+    )
 
 
 def _are_opposed(keys: set[str], others: set[str], denied: frozenset[str]) -> bool:

@@ -69,7 +69,11 @@ class Reading:
             return begun + max(0, bisect_right(begins, start) - 1)
 
         quantities = find_quantities(text, tokens)
-        taken = {i for quantity in quantities for i in range(quantity.first, quantity.last)}
+        taken = {
+            i
+            for quantity in quantities
+            for i in range(_bisect_from(starts, quantity.start, 0), quantity.last)
+        }
         names = find_names(text, tokens, begins, taken)
         self.quantities += ((place(found.start), _shift(found, offset)) for found in quantities)
         self.dates += ((place(found.start), found) for found in find_dates(text))
@@ -82,6 +86,15 @@ class Reading:
         for index, sentence in enumerate(self.sentences):
             places += [index] * (sentence.last - sentence.first)
         return places
+
+    def find_tokens(self, place: int, start: int, end: int) -> tuple[int, int]:
+        """Return the first token, and the one behind the last, of a stretch of a sentence."""
+        sentence = self.sentences[place]
+        first, last = (
+            bisect_left(self.tokens, at, sentence.first, sentence.last, key=_get_start)
+            for at in (start, end)
+        )
+        return first, last
 
     @cached_property
     def bigrams(self) -> frozenset[tuple[str, str]]:
@@ -148,6 +161,10 @@ class Reading:
 def normalize(text: str) -> str:
     """Return a text in small letters, with straight apostrophes and single spaces."""
     return " ".join(text.lower().replace("’", "'").split())  # noqa: RUF001 - what is written
+
+
+def _get_start(token: Token) -> int:
+    return token.start
 
 
 def _shift(found: _Placed, offset: int) -> _Placed:

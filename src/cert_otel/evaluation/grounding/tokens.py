@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from cert_otel.evaluation.grounding.words import IRREGULAR, NUMBER_WORDS, STOP_WORDS
+from cert_otel.evaluation.grounding.words import IRREGULAR, NUMBER_WORDS, OPPOSITES, STOP_WORDS
 
 Kind = Literal["word", "number", "code", "gram"]
 
@@ -107,6 +107,12 @@ def _mend(stemmed: str, suffix: str, word: str) -> str:
     return stemmed.removesuffix("e") if len(stemmed) > _STEM_MIN else stemmed
 
 
+_SYNONYMS: Final = {
+    stem(word): stem(first) for pair in OPPOSITES for first, *others in pair for word in others
+}
+"""The key of each word that says about the same as another."""
+
+
 @lru_cache(maxsize=1 << 16)
 def _word_key(surface: str) -> tuple[str, bool]:
     word = surface.lower()
@@ -117,7 +123,8 @@ def _word_key(surface: str) -> tuple[str, bool]:
         return ("usa" if surface == "US" else word), False
     if word in NUMBER_WORDS:
         return str(NUMBER_WORDS[word]), True
-    return stem(IRREGULAR.get(word, word)), False
+    stemmed = stem(IRREGULAR.get(word, word))
+    return _SYNONYMS.get(stemmed, stemmed), False
 
 
 def _number_key(surface: str) -> str:

@@ -70,9 +70,9 @@ IRREGULAR: Final = {
 }
 """Past tenses, plurals and comparatives that no rule gives, and the word that they are of."""
 _OPPOSITES: Final = (
-    "rise increase grow climb surge/fall decrease decline drop shrink plunge; higher/lower; win/lose; "
+    "grow rise increase climb surge/fall decrease decline drop shrink plunge; higher/lower; win/lose; "
     "gain/lose; profit/loss; approve accept/reject refuse; allow permit/forbid ban prohibit; "
-    "buy/sell; open/close; begin start/end stop finish; enable/disable; include/exclude; "
+    "buy purchase acquire/sell; open/close; begin start/end stop finish; enable/disable; include/exclude; "
     "succeed success/fail failure; pass/fail; true/false; legal/illegal; possible/impossible; "
     "likely/unlikely; able/unable; early/late; earlier/later; first/last; north/south; east/west; "
     "northern/southern; eastern/western; maximum/minimum; strong/weak; support/oppose; join/leave; "
@@ -86,4 +86,4 @@ OPPOSITES: Final = tuple(
     (tuple(split_words(one)), tuple(split_words(other)))
     for one, _, other in (pair.partition("/") for pair in _OPPOSITES.split("; "))
 )
-"""Words of which one denies what the other says."""
+"""Words of which one denies what the other says; those of one side say about the same."""

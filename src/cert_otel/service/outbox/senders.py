@@ -1,0 +1,136 @@
+"""How results leave: OTLP over gRPC, and Phoenix's REST API. Blocking; each in a thread of its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+import grpc
+import httpx2
+
+from cert_otel.errors import CertOtelError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from google.protobuf.message import Message
+
+    from cert_otel.service.outbox.results import Result
+
+TIMEOUT_S: Final = 20.0
+EVENTS: Final = "/opentelemetry.proto.collector.logs.v1.LogsService/Export"
+SPANS: Final = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+METRICS: Final = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export"
+_ANNOTATIONS: Final = "/v1/span_annotations"
+_REJECTED: Final = frozenset({grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.OUT_OF_RANGE})
+_REJECTED_HTTP: Final = frozenset({400, 413, 422})
+
+
+class UnavailableError(CertOtelError):
+    """The backend did not take it and may later: nothing moves until it does."""
+
+    severity = "medium"
+
+    def __init__(self, destination: str, problem: str) -> None:
+        super().__init__(f"{destination}: {problem}")
+        self.problem = problem
+
+
+class RejectedError(CertOtelError):
+    """The backend will never take this: it says that the content is wrong."""
+
+    def __init__(self, destination: str, problem: str) -> None:
+        super().__init__(f"{destination}: {problem}")
+        self.problem = problem
+
+
+class OtlpSender:
+    """One method of an OTLP/gRPC endpoint."""
+
+    def __init__(
+        self, endpoint: str, method: str, *, headers: Mapping[str, str] | None = None
+    ) -> None:
+        """Set up; nothing is connected before something is sent.
+
+        Args:
+            endpoint: `http://host:port`, or `https://…` for TLS.
+            method: Full name of the gRPC method.
+            headers: Sent along.
+        """
+        url = urlsplit(endpoint)
+        self._name = endpoint
+        self._channel = (
+            grpc.secure_channel(url.netloc, grpc.ssl_channel_credentials())
+            if url.scheme == "https"
+            else grpc.insecure_channel(url.netloc or endpoint)
+        )
+        self._call = self._channel.unary_unary(method, _encode, bytes)
+        self._metadata = tuple((name.lower(), value) for name, value in (headers or {}).items())
+
+    def send(self, message: Message) -> None:
+        """Send a message, and return when it was taken.
+
+        Raises:
+            UnavailableError: It was not.
+            RejectedError: It never will be.
+        """
+        try:
+            self._call(message, timeout=TIMEOUT_S, metadata=self._metadata)
+        except grpc.RpcError as error:
+            code: Any = error.code()
+            kind = RejectedError if code in _REJECTED else UnavailableError
+            raise kind(self._name, code.name) from None
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._channel.close()
+
+
+class PhoenixSender:
+    """Span annotations of Arize Phoenix."""
+
+    def __init__(self, endpoint: str, *, headers: Mapping[str, str] | None = None) -> None:
+        """Set up with the address of its web page."""
+        self._url = endpoint.rstrip("/") + _ANNOTATIONS
+        self._client = httpx2.Client(headers=dict(headers or {}), timeout=TIMEOUT_S)
+
+    def send(self, annotations: Sequence[dict[str, Any]]) -> None:
+        """Send annotations, and return when they were taken.
+
+        Raises:
+            UnavailableError: They were not.
+            RejectedError: They never will be.
+        """
+        try:
+            response = self._client.post(self._url, json={"data": list(annotations)})
+        except httpx2.HTTPError as error:
+            raise UnavailableError(self._url, type(error).__name__) from None
+        if response.is_success:
+            return
+        kind = RejectedError if response.status_code in _REJECTED_HTTP else UnavailableError
+        raise kind(self._url, f"HTTP {response.status_code}")
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+
+def make_annotation(result: Result) -> dict[str, Any]:
+    """Make of a result what Phoenix takes; its identifier makes a copy replace the first one."""
+    judged = {
+        "label": result.label if result.error_type is None else result.error_type,
+        "score": result.score,
+        "explanation": result.explanation,
+    }
+    return {
+        "span_id": result.span_id,
+        "name": result.name,
+        "annotator_kind": "CODE",
+        "result": {name: value for name, value in judged.items() if value is not None},
+        "metadata": result.attributes,
+        "identifier": result.uid,
+    }
+
+
+def _encode(message: Message) -> bytes:
+    return message.SerializeToString()

@@ -1,0 +1,352 @@
+"""Out of the inbox, judged, into the trail: each span exactly once.
+
+    inbox rows ──> decode ──> select ──> claim ──> sample, shed, … ──> judge ──> trail ──> inbox
+                     │           │          │              │                               finish
+                 quarantine   counted   duplicates     skipped(reason)
+
+A window of rows is done before the next is read. Whatever kills the process in between, the next
+start reads the same rows again: `Seen` tells copies from spans that were only begun, and the end
+of the trail which records are there already.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+
+import msgspec
+
+from cert_otel.journal import join_evaluations
+from cert_otel.service import failpoints
+from cert_otel.service.batches import make_batches
+from cert_otel.service.judging import Case
+from cert_otel.service.policy import Policy, Triage
+from cert_otel.service.recent import RecentDetails, RecentSources
+from cert_otel.service.seen import Place
+from cert_otel.service.selection import Selected, read_payload, select
+from cert_otel.service.sink import encode
+from cert_otel.service.trail import Origin
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from cert_otel.records import EvaluationRecord, Record, ScoreStatus
+    from cert_otel.service.inbox import Row, Stats
+    from cert_otel.service.judging import Judge
+    from cert_otel.service.metrics import Metrics
+    from cert_otel.service.seen import Seen
+    from cert_otel.service.sink import Sink
+
+DEATHS: Final = 3
+"""So many times a record may kill the worker before it becomes an error record."""
+KILLER: Final = "killed_the_scorer"
+"""Reason of such a record."""
+FIRST_WINDOW_BYTES: Final = 2 * 2**20
+LEAST_WINDOW_BYTES: Final = 128 * 1024
+"""Of payloads that are read at once: at most `Policy.window_bytes`, and what takes this long."""
+SHORT_S: Final = 2.0
+LONG_S: Final = 20.0
+_READING: Final = -1
+"""In place of a span: what was in hand when the payload itself was read."""
+_RESOURCE_ID_BYTES: Final = 8
+_NS_PER_S: Final = 1_000_000_000
+
+_logger = logging.getLogger(__name__)
+
+
+class Source(Protocol):
+    """What the worker needs of an inbox."""
+
+    def read(self, after: int, limit_bytes: int) -> list[Row]:
+        """Return the next payloads that are not finished."""
+
+    def begin(self, ids: Iterable[int]) -> None:
+        """Count an attempt."""
+
+    def finish(self, through: int) -> None:
+        """Move on."""
+
+    def quarantine(self, id_: int, reason: str) -> None:
+        """Put a payload aside."""
+
+    def stats(self) -> Stats:
+        """Count what is not finished."""
+
+
+class _StoppedError(Exception):
+    """The worker was asked to stop in the middle of a window."""
+
+
+class Item(NamedTuple):
+    """A span on its way to the trail."""
+
+    place: Place
+    span: Selected
+    reason: str | None
+    """Why it is not judged; `None` if it is."""
+
+
+class Worker:
+    """Takes windows of rows to the trail, one after the other."""
+
+    def __init__(
+        self,
+        source: Source,
+        sink: Sink,
+        seen: Seen,
+        judge: Judge,
+        *,
+        metrics: Metrics,
+        policy: Policy | None = None,
+        may_go_on: Callable[[], bool] = lambda: True,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Find out where the last start ended.
+
+        Args:
+            source: The inbox.
+            sink: The trail.
+            seen: What was taken.
+            judge: Judges.
+            metrics: Counts.
+            policy: What is judged.
+            may_go_on: Asked before each batch; what is not judged by then waits for the next start.
+            clock: Seconds since 1970.
+        """
+        self._source = source
+        self._sink = sink
+        self._seen = seen
+        self._judge = judge
+        self._metrics = metrics
+        self._policy = policy or Policy()
+        self._may_go_on = may_go_on
+        self._clock = clock
+        self._sources = RecentSources(self._policy.join_window_s)
+        self._details = RecentDetails(self._policy.join_window_s)
+        self._resources: dict[int, tuple[Mapping[str, Any], str]] = {}
+        self._triage = Triage(self._policy)
+        self._is_recovered = False
+        self._written: set[Place] = set()
+        self._in_hand = seen.find_in_hand()
+        self._window_bytes = min(FIRST_WINDOW_BYTES, self._policy.window_bytes)
+        self._begun: dict[int, int] = {}
+        self._counted = 0
+
+    def work(self) -> bool:
+        """Take the next window to the trail.
+
+        Returns:
+            Whether there was one.
+
+        Raises:
+            OSError: The trail cannot be written; nothing is lost, the next call tries again.
+        """
+        started_s = self._clock()
+        rows = _choose(self._read_window())
+        if not rows:
+            return False
+        if not self._is_recovered:
+            self._recover(rows[0].id)
+        self._begin(rows)
+        spans = [(row, span) for row in rows for span in self._read(row)]
+        items = self._sort_out(spans)
+        self._counted = rows[-1].id
+        try:
+            if rows[0].attempts + 1 >= DEATHS:
+                self._try_each(items)
+            else:
+                self._write_all(items)
+        except _StoppedError:
+            self._seen.lay_down()  # who was asked to stop was killed by nobody
+            return True
+        self._finish(rows[-1].id)
+        self._adapt(self._clock() - started_s)
+        return True
+
+    def _read_window(self) -> list[Row]:
+        """Read the next rows; that this process tried them before is no attempt that failed."""
+        rows = self._source.read(0, self._window_bytes)
+        return [
+            msgspec.structs.replace(row, attempts=self._begun.get(row.id, row.attempts))
+            for row in rows
+        ]
+
+    def _adapt(self, took_s: float) -> None:
+        """Read less at once where it takes long: what is shed or expired is decided once a window."""
+        if took_s > LONG_S:
+            self._window_bytes = max(LEAST_WINDOW_BYTES, self._window_bytes // 2)
+        elif took_s < SHORT_S:
+            self._window_bytes = min(self._policy.window_bytes, self._window_bytes * 2)
+
+    def _begin(self, rows: Sequence[Row]) -> None:
+        new = [row for row in rows if row.id not in self._begun]
+        if new:
+            self._source.begin([row.id for row in new])
+            self._begun.update((row.id, row.attempts) for row in new)
+        failpoints.reach("after_inbox_begin")
+
+    def _finish(self, through: int) -> None:
+        self._source.finish(through)
+        failpoints.reach("after_inbox_finish")
+        self._written = {place for place in self._written if place.row > through}
+        self._begun.clear()
+        self._seen.forget(int(self._clock() - self._policy.dedupe_window_s))
+
+    def _recover(self, first_row: int) -> None:
+        """Find out what of the rows that are not finished is in the trail.
+
+        A power cut may have taken commits of `Seen` that the trail's records had waited for:
+        they are repeated.
+        """
+        known = min(first_row - 1, self._seen.get_last_row())
+        found = list(self._sink.find_written(known))
+        self._seen.claim([(key, place) for place, key in found], now_s=int(self._clock()))
+        self._written = {place for place, _ in found if place.row >= first_row}
+        self._is_recovered = True
+
+    def _read(self, row: Row) -> Sequence[Selected]:
+        """Read a payload; what cannot be read is put aside."""
+        if row.attempts + 1 >= DEATHS:
+            if self._in_hand == Place(row.id, _READING):
+                self._put_aside(row, "it killed the worker when it was read")
+                return ()
+            if self._in_hand is None or self._in_hand.row != row.id:
+                self._seen.take_in_hand(Place(row.id, _READING))
+        payload = row.payload
+        try:
+            batch = read_payload(payload.kind, payload.encoding, payload.body)
+            received = datetime.fromtimestamp(payload.received_ns / _NS_PER_S, UTC)
+            found = select(batch, received)
+        except Exception as problem:  # a host boundary: no payload may stop the others
+            _logger.debug("row %d", row.id, exc_info=True)
+            known = isinstance(problem, ValueError)
+            self._put_aside(row, str(problem) if known else type(problem).__name__)
+            return ()
+        self._details.add(found.details, self._clock())
+        if row.id > self._counted:
+            self._metrics.count_selection(found)
+        return found.spans
+
+    def _put_aside(self, row: Row, reason: str) -> None:
+        self._source.quarantine(row.id, reason)
+        self._metrics.quarantined.inc()
+        _logger.warning("row %d is put into quarantine: %s", row.id, reason)
+
+    def _sort_out(self, spans: Sequence[tuple[Row, Selected]]) -> list[Item]:
+        """Leave out copies and what is in the trail; find why others are not judged."""
+        now_s = self._clock()
+        placed = [(Place(row.id, span.number), row, span) for row, span in spans]
+        own = self._seen.claim([(s.key, place) for place, _, s in placed], now_s=int(now_s))
+        failpoints.reach("after_claim")
+        copies = [p for (p, _, _), first in zip(placed, own, strict=True) if not first]
+        self._metrics.duplicates.inc(sum(place.row > self._counted for place in copies))
+        if self._policy.shed_above_bytes is not None:
+            self._triage.note_backlog(self._source.stats().bytes)
+        items = []
+        for (place, row, span), is_first in zip(placed, own, strict=True):
+            if is_first and place not in self._written:
+                record = self._details.complete(span.record)
+                age_s = now_s - row.payload.received_ns / _NS_PER_S
+                reason = span.problem or self._triage.find_reason(record, age_s)
+                items.append(Item(place, span._replace(record=record), reason))
+        self._sources.add((item.span.record for item in items), now_s)
+        return items
+
+    def _write_all(self, items: Sequence[Item]) -> None:
+        """Write what is not judged with the first batch of what is."""
+        done = [(item, _conclude(item, ())) for item in items if item.reason is not None]
+        for batch in self._make_batches([item for item in items if item.reason is None]):
+            found = self._ask(self._make_cases(batch))
+            done += [(item, _conclude(item, own)) for item, own in zip(batch, found, strict=True)]
+            failpoints.reach("after_judge")
+            self._write(done)
+            done = []
+        self._write(done)
+
+    def _make_batches(self, items: Sequence[Item]) -> Iterable[list[Item]]:
+        cases = [Case(item.span.record) for item in items]
+        for batch in make_batches(cases, self._policy.limits):
+            if not self._may_go_on():
+                raise _StoppedError
+            yield [items[index] for index in batch]
+
+    def _try_each(self, items: Sequence[Item]) -> None:
+        """Judge record by record, each noted before: the next start knows which one it was."""
+        for item in items:
+            if item.place == self._in_hand:
+                _logger.error("the record at %s killed the worker %d times", item.place, DEATHS)
+                self._write([(item, _conclude(item._replace(reason=KILLER), ()))])
+                continue
+            self._seen.take_in_hand(item.place)
+            self._write_all([item])
+        self._seen.lay_down()
+        self._in_hand = None
+
+    def _make_cases(self, items: Sequence[Item]) -> list[Case]:
+        records = [item.span.record for item in items]
+        sources = self._sources.find(records)
+        return [
+            Case(
+                msgspec.structs.replace(one, score_status=None, score_reason=None),
+                sources.get((one.trace_id or "", one.span_id or ""), ()),
+            )
+            for one in records
+        ]
+
+    def _ask(self, cases: Sequence[Case]) -> list[list[EvaluationRecord]]:
+        started = time.perf_counter()
+        found = self._judge.judge(cases)
+        self._metrics.observe_batch(cases, time.perf_counter() - started)
+        return found
+
+    def _keep(self, resource: Mapping[str, Any]) -> str:
+        """Return the id of a resource, whose attributes are kept when they are new."""
+        known = self._resources.get(id(resource))
+        if known is not None and known[0] is resource:
+            return known[1]
+        content = msgspec.json.encode(resource, enc_hook=repr, order="deterministic")
+        id_ = hashlib.blake2b(content, digest_size=_RESOURCE_ID_BYTES).hexdigest()
+        self._seen.keep_resource(id_, resource)
+        if len(self._resources) > 1024:  # noqa: PLR2004 - of many more than one machine runs
+            self._resources.clear()
+        self._resources[id(resource)] = (resource, id_)
+        return id_
+
+    def _write(self, done: Sequence[tuple[Item, Record]]) -> None:
+        """Write records; when this returns they are on disk, and counted."""
+        lines = [
+            encode(
+                record,
+                Origin(*item.place, item.span.key.hex(), self._keep(item.span.resource)),
+            )
+            for item, record in done
+        ]
+        started = time.perf_counter()
+        self._sink.append(lines)
+        self._metrics.trail_write_s.observe(time.perf_counter() - started)
+        self._written.update(item.place for item, _ in done)
+        for _, record in done:
+            self._metrics.count_record(record)
+
+
+def _choose(rows: Sequence[Row]) -> Sequence[Row]:
+    """Choose what is done at once: a row that was begun before is alone."""
+    for index, row in enumerate(rows):
+        if row.attempts:
+            return rows[: index or 1]
+    return rows
+
+
+def _conclude(item: Item, found: Sequence[EvaluationRecord]) -> Record:
+    """Put the outcome into the record: every one has a status."""
+    record, reason = item.span.record, item.reason
+    if found:
+        blank = msgspec.structs.replace(record, score_status=None, score_reason=None)
+        (record,) = join_evaluations([blank], found)
+        return record
+    failed = reason is not None and reason in {KILLER, item.span.problem}
+    status: ScoreStatus = "error" if failed else "skipped"
+    return msgspec.structs.replace(record, score_status=status, score_reason=reason or "no_scorer")

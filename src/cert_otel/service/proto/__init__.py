@@ -1,0 +1,1 @@
+"""Messages and stubs of `cert.scorer.v1`, made by scripts/generate_proto.py; edit the .proto in collector/."""

@@ -1,0 +1,122 @@
+"""What the receiver counts, and what it tells of the inbox, for Prometheus."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Final, Literal
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    SummaryMetricFamily,
+)
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from cert_otel.semconv import ReceiverMetrics as Names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from prometheus_client.metrics_core import Metric
+
+    from cert_otel.service.inbox import Inbox, Stats
+
+Protocol = Literal["grpc", "http"]
+Outcome = Literal[
+    "accepted",
+    "empty",
+    "full",
+    "unavailable",
+    "too_large",
+    "unauthenticated",
+    "unsupported",
+    "incomplete",
+]
+OUTCOMES: Final = {
+    "accepted": "on disk, acknowledged",
+    "empty": "acknowledged; there was nothing in it",
+    "full": "refused for now: the inbox is full; the sender tries again",
+    "unavailable": "refused for now: stopping, or the disk cannot be written; likewise",
+    "too_large": "refused for good: over the limit",
+    "unauthenticated": "refused for good: no token, or a wrong one",
+    "unsupported": "refused for good: a signal, path, method or encoding that is not taken",
+    "incomplete": "did not arrive in time, or not whole",
+}
+"""Each outcome of a request, and what it means."""
+MULTIPROCESS: Final = "PROMETHEUS_MULTIPROC_DIR"
+_SECONDS: Final = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
+
+
+class Counters:
+    """Requests of this process."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._requests = Counter(
+            Names.REQUESTS, "Requests by outcome", ("protocol", "outcome"), registry=self.registry
+        )
+        self._bytes = Counter(
+            Names.BYTES, "Bytes that were acknowledged", ("signal",), registry=self.registry
+        )
+        self._duration_s = Histogram(
+            Names.DURATION,
+            "Time from the whole request to its acknowledgement",
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+
+    def count(self, protocol: Protocol, outcome: Outcome) -> None:
+        """Count a request."""
+        self._requests.labels(protocol, outcome).inc()
+
+    def count_accepted(self, signal: str, size: int, duration_s: float) -> None:
+        """Count what was acknowledged."""
+        self._bytes.labels(signal).inc(size)
+        self._duration_s.observe(duration_s)
+
+
+class InboxCollector:
+    """The inbox as it is when asked; at most once a second."""
+
+    def __init__(self, inbox: Inbox) -> None:
+        self._inbox = inbox
+        self._asked_s = float("-inf")
+        self._stats: Stats | None = None
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the figures."""
+        if time.monotonic() - self._asked_s > 1 or self._stats is None:
+            self._stats, self._asked_s = self._inbox.stats(), time.monotonic()
+        stats, counters = self._stats, self._inbox.get_counters()
+        yield _gauge(Names.BACKLOG_ROWS, "Payloads that are not finished", stats.rows)
+        yield _gauge(Names.BACKLOG_BYTES, "Bytes of payloads that are not finished", stats.bytes)
+        yield _gauge(
+            Names.BACKLOG_AGE, "Age of the oldest payload not finished", stats.oldest_age_s or 0.0
+        )
+        yield _gauge(Names.CAP_BYTES, "Bytes that are accepted", self._inbox.limit_bytes)
+        yield SummaryMetricFamily(
+            Names.COMMIT,
+            "Transactions that wrote payloads",
+            count_value=counters.commits,
+            sum_value=counters.commit_s,
+        )
+        yield CounterMetricFamily(
+            Names.COMMIT_FAILURES, "Transactions that failed", value=counters.failures
+        )
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, text, value=value)
+
+
+def render(counters: Counters, inbox: InboxCollector) -> bytes:
+    """Return the figures of all processes of the service, as Prometheus reads them."""
+    together = CollectorRegistry()
+    if os.environ.get(MULTIPROCESS):
+        MultiProcessCollector(together)  # type: ignore[no-untyped-call]  # the library's own gap
+    else:
+        together.register(counters.registry)
+    together.register(inbox)
+    return generate_latest(together)

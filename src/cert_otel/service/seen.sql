@@ -1,0 +1,22 @@
+-- Spans that were taken, each by the place in the inbox where it came first.
+CREATE TABLE IF NOT EXISTS seen (
+  key BLOB PRIMARY KEY,    -- hash of ids and content
+  row INTEGER NOT NULL,
+  span INTEGER NOT NULL,
+  seen_s INTEGER NOT NULL  -- since 1970
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX IF NOT EXISTS seen_age ON seen (seen_s);
+
+-- What a worker has in hand while records are tried one at a time.
+CREATE TABLE IF NOT EXISTS in_hand (
+  part INTEGER PRIMARY KEY,
+  row INTEGER NOT NULL,
+  span INTEGER NOT NULL
+) STRICT;
+
+-- Resources of spans, for results that are sent back beside them.
+CREATE TABLE IF NOT EXISTS resource (
+  id TEXT PRIMARY KEY,
+  attributes TEXT NOT NULL  -- JSON
+) STRICT, WITHOUT ROWID;

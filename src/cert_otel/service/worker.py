@@ -1,0 +1,141 @@
+"""The scorer process: `run` works through the inbox until it is told to stop.
+
+`pipeline.py` has what happens to a span on the way. No port is open here: the JSON API asks over a
+Unix socket, between two batches.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import threading
+from typing import TYPE_CHECKING, Final
+
+from cert_otel.service import places
+from cert_otel.service.batches import CHARACTERS_A_TOKEN
+from cert_otel.service.direct import DirectServer
+from cert_otel.service.inbox import Inbox
+from cert_otel.service.judging import open_judges_of
+from cert_otel.service.metrics import Metrics
+from cert_otel.service.outbox.cursor import Cursor
+from cert_otel.service.outbox.delivery import Delivery, make_destinations
+from cert_otel.service.pipeline import Worker
+from cert_otel.service.policy import Policy
+from cert_otel.service.seen import Seen
+from cert_otel.service.settings import MEBIBYTE
+from cert_otel.service.sink import SEGMENT_BYTES, Sink
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cert_otel.service.limits import Limits
+    from cert_otel.service.settings import Settings
+
+IDLE_S: Final = 0.05
+"""Between two looks into an empty inbox."""
+DISK_PAUSE_S: Final = 5.0
+"""Between two attempts to write to a full disk."""
+SHED_SHARE: Final = 0.6
+"""Of the inbox: above it the oldest are recorded unjudged, below half of it no more. The receiver
+refuses from 0.8 on."""
+_MEGABYTE: Final = 1_000_000
+
+_logger = logging.getLogger(__name__)
+
+
+def run(settings: Settings, *, part: int = 0, parts: int = 1) -> None:
+    """Work until SIGTERM or SIGINT: a process of the service.
+
+    Args:
+        settings: All of them.
+        part: Which of the workers this is.
+        parts: How many share the inbox.
+
+    Raises:
+        CertOtelError: A model cannot be had, or a file of the service cannot be opened. Whoever
+            started this tries again; what is received waits.
+    """
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    metrics = Metrics()
+    with contextlib.ExitStack() as stack:
+        inbox = stack.enter_context(Inbox.attach(settings.inbox.path, part=part, parts=parts))
+        seen = Seen(places.get_seen(settings), part=part, parts=parts)
+        stack.callback(seen.close)
+        sink = stack.enter_context(
+            Sink(
+                places.get_trail(settings, part, parts),
+                segment_bytes=_get_segment_bytes(settings),
+            )
+        )
+        server = DirectServer(places.get_socket(settings, part))
+        stack.callback(server.close)
+        for delivery in _open_deliveries(settings, sink.directory, seen, metrics):
+            delivery.start()
+            stack.callback(delivery.stop)
+        judges = open_judges_of(settings)
+        server.start(judges)
+        _logger.info("judging by %s", judges.combine().name or "nobody")
+
+        def may_go_on() -> bool:
+            server.answer_all()
+            return not stopping.is_set()
+
+        worker = Worker(
+            inbox,
+            sink,
+            seen,
+            judges.combine(),
+            metrics=metrics,
+            policy=make_policy(settings, judges.limits),
+            may_go_on=may_go_on,
+        )
+        while not stopping.is_set():
+            _work_once(worker, stopping, server)
+
+
+def _get_segment_bytes(settings: Settings) -> int:
+    max_mb = settings.trail.max_mb
+    return SEGMENT_BYTES if max_mb is None else int(max_mb * _MEGABYTE)
+
+
+def make_policy(settings: Settings, limits: Limits) -> Policy:
+    """Return what the settings say about what is judged, in batches of at most these limits."""
+    scorer = settings.scorer
+    sheds = settings.inbox.shed == "oldest"
+    if scorer.batch_tokens is not None:
+        limits = limits._replace(tokens=scorer.batch_tokens)
+    return Policy(
+        sample=scorer.sampling_rate,
+        max_tokens=scorer.max_text_chars // CHARACTERS_A_TOKEN,
+        shed_above_bytes=int(SHED_SHARE * settings.inbox.cap_bytes) if sheds else None,
+        window_bytes=scorer.read_ahead_mib * MEBIBYTE,
+        dedupe_window_s=scorer.dedupe_window_h * 3600,
+        limits=limits,
+    )
+
+
+def _work_once(worker: Worker, stopping: threading.Event, server: DirectServer) -> None:
+    """Take a window to the trail; while there is nothing to do, answer who asks."""
+    try:
+        if not worker.work():
+            server.answer_all(wait_s=IDLE_S)
+    except OSError as problem:
+        _logger.critical("the trail cannot be written, scoring waits: %s", problem)
+        stopping.wait(DISK_PAUSE_S)
+
+
+def _open_deliveries(
+    settings: Settings, directory: Path, seen: Seen, metrics: Metrics
+) -> list[Delivery]:
+    return [
+        Delivery(
+            directory,
+            destination,
+            Cursor(directory / "outbox" / f"{destination.name}.json"),
+            metrics=metrics,
+        )
+        for destination in make_destinations(settings.deliver, seen.find_resource)
+    ]
