@@ -17,7 +17,7 @@ $(STAMP): pyproject.toml
 	  { echo "cert-otel needs Python 3.11 or newer; this is $$($(PYTHON) --version). Try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --editable ".[analysis,score,service]" --group dev
+	$(BIN)/python -m pip install --quiet --editable ".[analysis,score,quant,service]" --group dev
 	@touch $@
 
 demo: $(STAMP)  ## Run the main job end to end, offline: what the calls cost, how the answers score, and which are not borne out.

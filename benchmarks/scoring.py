@@ -36,10 +36,10 @@ import torch
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast, Qwen2Config
 
 from cert_otel.scoring import attention, linear, networks
-from cert_otel.scoring.engine import CPU_BUDGET, CUDA_BUDGET
 from cert_otel.scoring.networks import LoadedModel, prepare
 from cert_otel.scoring.packing import Ids, Piece, plan_packs
 from cert_otel.scoring.reduction import reduce_tokens
+from cert_otel.scoring.scorer import CPU_BUDGET, CUDA_BUDGET
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -121,7 +121,7 @@ def make_texts(count: int, median_tokens: int, max_tokens: int, *, shared: float
 
 
 def score_ours(model: LoadedModel, pieces: list[Piece], *, budget: int, share: bool) -> Figures:
-    """Score by packs, as the engine does once texts are tokens."""
+    """Score by packs, as the scorer does once texts are tokens."""
     figures = {}
     for pack in plan_packs(pieces, budget=budget, share=share):
         states = model.read(pack)

@@ -4,41 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 import anthropic
 
-from golden.marks import mark
 from golden.messages import MESSAGES
+from golden.playing import ask, play
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from golden.scenarios import Call
 
 
 def make_call(client: anthropic.Anthropic, call: Call) -> None:
     """Make one call and read all of its answer."""
-    method: Any = client.messages.create
     with contextlib.suppress(anthropic.BadRequestError):
-        answer = method(**call.request)
-        if call.request.get("stream"):
-            for _ in answer:
-                pass
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Run every scenario under the peer that is named."""
-    flush = import_module(f"golden.peers.{arguments[0]}").set_up()
-    client = anthropic.Anthropic(max_retries=0)
-    for scenario in MESSAGES:
-        for call in scenario.calls:
-            make_call(client, call)
-            flush()
-            mark(scenario.name)
-    client.close()
+        ask(client.messages.create, call)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    play(
+        sys.argv[1],
+        MESSAGES,
+        open_client=partial(anthropic.Anthropic, max_retries=0),
+        make_call=make_call,
+    )

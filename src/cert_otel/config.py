@@ -12,7 +12,7 @@ import difflib
 import os
 import re
 import threading
-from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple, get_args
 
 import msgspec
 
@@ -36,6 +36,9 @@ _FALSE: Final = frozenset({"false", "0", "no", "off"})
 
 
 _Positive = msgspec.Meta(gt=0)
+_DEVICE: Final = r"^(auto|cpu|mps|cuda(:\d+)?)$"
+
+QuantizationName = Literal["none", "8bit", "4bit"]
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -69,6 +72,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """`CERT_OTEL_REDACT`: a regular expression; what it matches is replaced."""
     scorer_model: str | None = None
     """`CERT_OTEL_SCORER_MODEL`: the model that scores, by its name on the hub or its folder."""
+    scorer_device: Annotated[str, msgspec.Meta(pattern=_DEVICE)] = "auto"
+    """`CERT_OTEL_SCORER_DEVICE`: where it runs: `auto`, `cuda`, `cuda:N`, `mps` or `cpu`."""
+    scorer_quantization: QuantizationName = "none"
+    """`CERT_OTEL_SCORER_QUANTIZATION`: weights of `8bit` or `4bit`, or `none`."""
     nli_model: str | None = None
     """`CERT_OTEL_NLI_MODEL`: the model of the evaluator `nli`, by its name on the hub or its folder."""
     nli_label: str | None = None
@@ -164,6 +171,18 @@ def _parse_profile(variable: str, text: str) -> str:
     return text
 
 
+def _parse_device(variable: str, text: str) -> str:
+    if not re.match(_DEVICE, text):
+        raise ConfigError(variable, f"{text!r} is unknown; use auto, cuda, cuda:N, mps or cpu")
+    return text
+
+
+def _parse_quantization(variable: str, text: str) -> str:
+    if text not in get_args(QuantizationName):
+        raise ConfigError(variable, f"{text!r} is unknown; use none, 8bit or 4bit")
+    return text
+
+
 def _parse_regex(variable: str, text: str) -> str:
     try:
         re.compile(text)
@@ -193,6 +212,8 @@ _PARSERS: Final[Mapping[str, Callable[[str, str], Any]]] = {
     "content_max_chars": lambda variable, text: _parse_number(variable, text, whole=True),
     "redact": _parse_regex,
     "scorer_model": _parse_text,
+    "scorer_device": _parse_device,
+    "scorer_quantization": _parse_quantization,
     "nli_model": _parse_text,
     "nli_label": _parse_text,
     "judge_url": _parse_text,

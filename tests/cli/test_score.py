@@ -198,6 +198,36 @@ class TestJournal:
         assert joined["scorer_revision"] == chat["scorer_revision"] + "+joined"
         assert joined["trajectory"]["perplexity"] != chat["trajectory"]["perplexity"]
 
+    def test_another_embedder_is_another_revision(
+        self,
+        score: Callable[..., dict[str, Any]],
+        call: Callable[..., Record],
+        journal: Callable[..., Path],
+    ) -> None:
+        """The same figures of tokens, with energies of the model's own states."""
+        path = journal("production.jsonl", call(0))
+        score(path)
+        score(path, "--embedder", "hidden")
+
+        minilm, hidden = read_results(path)
+        assert hidden["scorer_revision"] == minilm["scorer_revision"] + "+hidden"
+        assert hidden["trajectory"]["perplexity"] == minilm["trajectory"]["perplexity"]
+        assert hidden["trajectory"]["steps"] == minilm["trajectory"]["steps"] == 2
+        assert hidden["trajectory"]["energy_mean"] != minilm["trajectory"]["energy_mean"]
+
+    def test_an_embedder_that_is_not_there(
+        self,
+        call: Callable[..., Record],
+        journal: Callable[..., Path],
+        scorer: Path,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        """It is named, and nothing else stands in for it."""
+        path = journal("production.jsonl", call(0))
+
+        message = refuse(capsys, path, "--model", scorer, "--embedder", "no/such")
+        assert "cannot load 'no/such'" in message
+
     def test_an_answer_that_breaks_the_scorer_is_one_error(
         self,
         score: Callable[..., dict[str, Any]],
@@ -473,6 +503,28 @@ class TestTable:
         assert {"perplexity", "energy"} <= set(table.split())
         assert all(len(line) <= width for line in table.splitlines())
 
+    def test_the_device_comes_from_option_or_settings(
+        self, scorer: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The option goes before the setting; one that is not there is an error."""
+        words = ["--completion", "a", "--model", str(scorer)]
+        assert "'gpu' is none of auto" in refuse(capsys, *words, "--device", "gpu")
+
+        monkeypatch.setenv("CERT_OTEL_SCORER_DEVICE", "cuda:99")
+        assert "this machine has 0 CUDA devices" in refuse(capsys, *words)
+        assert main(["score", *words, "--device", "cpu"]) == 0
+
+    def test_bits_without_their_package(
+        self, scorer: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What to install is said; the option goes before the setting."""
+        monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+        monkeypatch.setenv("CERT_OTEL_SCORER_QUANTIZATION", "8bit")
+        words = ["--completion", "a", "--model", str(scorer)]
+
+        assert "pip install 'cert-otel[quant]'" in refuse(capsys, *words)
+        assert main(["score", *words, "--quantization", "none"]) == 0
+
     def test_the_model_comes_from_the_settings(
         self,
         call: Callable[..., Record],
@@ -523,6 +575,20 @@ class TestText:
         assert "".join(token["text"] for token in tokens) == "Because it is so. And so it goes on."
         mean = math.fsum(token["nll"] for token in tokens) / len(tokens)
         assert math.exp(mean) == pytest.approx(figures["perplexity"])
+
+    def test_tells_what_the_context_gave(
+        self, score: Callable[..., dict[str, Any]], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """With --context, which must be part of the prompt."""
+        words = ["--prompt", "Two is 2. Is it?", "--completion", "It is 2."]
+        figures = score(*words, "--context", "Two is 2. ")
+
+        bare = score("--prompt", "Is it?", "--completion", "It is 2.")
+        assert figures["context_gain"] == pytest.approx(
+            bare["nll_mean"] - figures["nll_mean"], abs=0.02
+        )
+        assert bare["context_gain"] is None
+        assert "is no part of --prompt" in refuse(capsys, *words, "--context", "Three")
 
     def test_an_empty_completion_is_skipped(self, score: Callable[..., dict[str, Any]]) -> None:
         """There is no perplexity of nothing."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import deque
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,10 @@ class CompletionsServer:
         """Statuses and headers with which the next completions are answered instead."""
         self.refused: str | None = None
         """A completions request whose prompts hold this text is answered with 400."""
+        self.falls_silent = False
+        """A text that is being written stops after its first letter."""
+        self.over = threading.Event()
+        """The server ends: nobody is kept waiting."""
         self.asked: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.active = self.most_active = 0
@@ -57,11 +61,31 @@ class CompletionsServer:
         if self.problems:
             status, headers = self.problems.popleft()
             return status, headers, {"error": {"message": "as the test wants it"}}
+        if body.get("stream"):
+            return 200, {}, None
         texts = [self.tokenizer.decode(ids) for ids in body["prompt"]]
         if self.refused and any(self.refused in text for text in texts):
             return 400, {}, {"error": {"message": "no such text"}}
         choices = [self._complete(index, ids, body) for index, ids in enumerate(body["prompt"])]
         return 200, {}, {"model": body["model"], "choices": choices}
+
+    def write(self, body: dict[str, Any]) -> Iterator[str]:
+        """Yield the lines of what the model writes, a letter an event."""
+        ids: list[int] = body["prompt"]
+        written: list[int] = []
+        while len(written) < body["max_tokens"]:
+            token = int(self.reference.read(np.asarray(ids + written))[-1].argmax())
+            if token == self.tokenizer.eos_token_id:
+                break
+            written.append(token)
+        yield ": keep the connection\n\n"
+        for letter in str(self.tokenizer.decode(written, skip_special_tokens=True)):
+            choice = {"index": 0, "text": letter, "finish_reason": None}
+            yield f"data: {json.dumps({'choices': [choice]})}\n\n"
+            if self.falls_silent:
+                self.over.wait()
+                return
+        yield "data: [DONE]\n\n"
 
     def _tokenize(self, body: dict[str, Any]) -> tuple[int, dict[str, str], Any]:
         if "messages" in body:
@@ -138,6 +162,9 @@ def serve(server: CompletionsServer) -> Iterator[CompletionsServer]:
             finally:
                 with server._lock:
                     server.active -= 1
+            if body.get("stream") and status == 200:
+                self._stream(body)
+                return
             data = json.dumps(reply).encode()
             self.send_response(status)
             for name, text in headers.items():
@@ -145,6 +172,14 @@ def serve(server: CompletionsServer) -> Iterator[CompletionsServer]:
             self.send_header("content-length", str(len(data)))
             self.end_headers()
             self.wfile.write(data)
+
+        def _stream(self, body: dict[str, Any]) -> None:
+            self.send_response(200)
+            self.send_header("content-type", "text/event-stream")
+            self.end_headers()
+            with suppress(OSError):  # who asked has hung up
+                for line in server.write(body):
+                    self.wfile.write(line.encode())
 
         def log_message(self, *_: object) -> None:
             """Be quiet."""
@@ -156,5 +191,6 @@ def serve(server: CompletionsServer) -> Iterator[CompletionsServer]:
         try:
             yield server
         finally:
+            server.over.set()
             http.shutdown()
             thread.join()

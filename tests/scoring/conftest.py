@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
+from tests.scoring.hub import Hub
 from tests.scoring.reference import Reference, build_network, build_tokenizer
 
 from cert_otel.scoring.networks import LoadedModel, prepare
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 
 @pytest.fixture(scope="session")
@@ -36,6 +38,15 @@ def refer() -> Callable[[str], Reference]:
 def model(load: Callable[[str], LoadedModel]) -> LoadedModel:
     """Return a model of the kind that is scored with most."""
     return load("qwen2")
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """Return a hub without a model, and an empty cache."""
+    (tmp_path / "hub").mkdir()
+    with Hub(tmp_path / "hub") as server:
+        server.take_over(monkeypatch)
+        yield server
 
 
 @pytest.fixture(scope="session", autouse=True)

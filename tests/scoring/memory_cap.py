@@ -12,9 +12,9 @@ from pathlib import Path
 import torch
 from tests.scoring.reference import build_network, build_tokenizer
 
-from cert_otel.scoring.engine import Engine
 from cert_otel.scoring.networks import prepare
 from cert_otel.scoring.prompts import Sample
+from cert_otel.scoring.scorer import TokenScorer
 
 _HEADROOM_BYTES = 48 << 20
 
@@ -22,7 +22,9 @@ _HEADROOM_BYTES = 48 << 20
 def main() -> None:
     """Load, warm up, cap, score."""
     torch.set_num_threads(1)
-    scorer = Engine(prepare(build_network("gpt2"), build_tokenizer(), name="gpt2"), budget=100_000)
+    scorer = TokenScorer(
+        prepare(build_network("gpt2"), build_tokenizer(), name="gpt2"), budget=100_000
+    )
     short = Sample(prompt="Is it raining?", completion="Yes, it is. " * 20)
     scorer.score([short])
     pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0])

@@ -17,7 +17,7 @@ from cert_otel.scoring.answers import (
     make_evaluation,
 )
 from cert_otel.scoring.embedding import Embeddings, to_unit_vectors
-from cert_otel.scoring.engine import Engine
+from cert_otel.scoring.scorer import TokenScorer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,7 +101,9 @@ class TestMeasure:
         """Question and steps of each answer; nothing of one without a question."""
         embedder = Lengths()
         records = [make_record(), make_record(input_data=None), make_record(output_data="No no.")]
-        outcomes = AnswerScorer(Engine(model), embedder).measure(list(map(make_answer, records)))
+        outcomes = AnswerScorer(TokenScorer(model), embedder).measure(
+            list(map(make_answer, records))
+        )
 
         assert embedder.asked == [
             [
@@ -119,7 +121,7 @@ class TestMeasure:
 
     def test_without_an_embedder(self, model: LoadedModel) -> None:
         """There are the figures of tokens, and no energies."""
-        (outcome,) = AnswerScorer(Engine(model), None).measure([make_answer(make_record())])
+        (outcome,) = AnswerScorer(TokenScorer(model), None).measure([make_answer(make_record())])
         result = make_evaluation(make_record(), outcome, scorer=SCORER, timestamp=NOW)
 
         assert result.trajectory is not None
@@ -136,7 +138,7 @@ class TestMeasure:
                 return super().embed(texts)
 
         answers = [make_answer(make_record(input_data=text)) for text in ("good", "bad", "fine")]
-        outcomes = AnswerScorer(Engine(model), Refusing()).measure(answers)
+        outcomes = AnswerScorer(TokenScorer(model), Refusing()).measure(answers)
 
         assert [type(outcome) for outcome in outcomes] == [Measured, FloatingPointError, Measured]
 

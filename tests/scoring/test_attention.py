@@ -11,10 +11,10 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from cert_otel.scoring import attention
 from cert_otel.scoring.attention import Layout, attend, packed
-from cert_otel.scoring.engine import Engine
 from cert_otel.scoring.networks import prepare
 from cert_otel.scoring.packing import Segment
 from cert_otel.scoring.prompts import Sample
+from cert_otel.scoring.scorer import TokenScorer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -95,7 +95,7 @@ class TestFlash:
         narrow = prepare(network.to("cuda"), build_tokenizer(), name="narrow")
 
         for one, other in zip(
-            Engine(exact).score(samples), Engine(narrow).score(samples), strict=True
+            TokenScorer(exact).score(samples), TokenScorer(narrow).score(samples), strict=True
         ):
             assert one.score is not None
             assert other.score is not None

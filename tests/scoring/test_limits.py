@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from cert_otel.scoring.engine import Engine
 from cert_otel.scoring.prompts import Sample, encode
+from cert_otel.scoring.scorer import TokenScorer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +29,7 @@ class TestLength:
         """Every token of a text far beyond the window is scored, in pieces whose number is said."""
         text = Sample(prompt="Once", completion="upon a time " * 8_400)
 
-        (result,) = Engine(model).score([text])
+        (result,) = TokenScorer(model).score([text])
 
         assert result.status == "scored"
         assert result.tokens is not None
@@ -40,7 +40,7 @@ class TestLength:
         """Results come in the order of the samples, one each."""
         samples = [Sample(prompt=f"{n}", completion="x" * (n % 7)) for n in range(10_000)]
 
-        results = Engine(model, budget=16_384).score(samples)
+        results = TokenScorer(model, budget=16_384).score(samples)
 
         lengths = [len(result.tokens) if result.tokens else 0 for result in results]
         assert lengths == [n % 7 for n in range(10_000)]
@@ -65,7 +65,7 @@ class TestScripts:
         """Emoji, CJK and what is written from right to left are scored as the reference does."""
         sample = Sample(prompt="雨?", completion=text)
 
-        (result,) = Engine(model).score([sample])
+        (result,) = TokenScorer(model).score([sample])
         (encoded,) = encode(model.tokenizer, [sample])
 
         assert result.tokens is not None

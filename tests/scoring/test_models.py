@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
+from tests.scoring.hub import COMMIT
 from tests.scoring.reference import TEMPLATE, build_network, build_tokenizer
 
 from cert_otel.errors import (
@@ -24,14 +23,16 @@ from cert_otel.errors import (
     UnsupportedModelError,
 )
 from cert_otel.scoring import models
-from cert_otel.scoring.engine import Engine
 from cert_otel.scoring.loading import fingerprint
 from cert_otel.scoring.models import find_device, find_dtype, load_model
 from cert_otel.scoring.networks import prepare
 from cert_otel.scoring.prompts import Sample
+from cert_otel.scoring.scorer import TokenScorer
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.scoring.hub import Hub
 
 CPU = torch.device("cpu")
 
@@ -60,9 +61,9 @@ class TestLoadModel:
         model = load_model(folder, dtype="float32", offline=True)
         sample = Sample(prompt="Hi", completion="It rains.")
 
-        (loaded,) = Engine(model).score([sample])
+        (loaded,) = TokenScorer(model).score([sample])
         saved = prepare(build_network("qwen2"), build_tokenizer(), name="saved")
-        (expected,) = Engine(saved).score([sample])
+        (expected,) = TokenScorer(saved).score([sample])
 
         assert loaded.tokens is not None
         assert expected.tokens is not None
@@ -148,40 +149,21 @@ class TestLoadModel:
             load_model(folder, quantization="8bit")
 
 
-class _AbsentModel(BaseHTTPRequestHandler):
-    """A hub that has no model."""
-
-    def do_HEAD(self) -> None:
-        """Answer as the hub does."""
-        self.send_response(404)
-        self.send_header("X-Error-Code", "RepoNotFound")
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def do_GET(self) -> None:
-        """Answer alike."""
-        self.do_HEAD()
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
 class TestHub:
-    def test_no_such_model(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A hub that answers and has no such model is told from one that does not answer."""
-        server = ThreadingHTTPServer(("127.0.0.1", 0), _AbsentModel)
-        Thread(target=server.serve_forever, daemon=True).start()
-        endpoint = f"http://127.0.0.1:{server.server_port}"
-        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", endpoint)
-        monkeypatch.setattr(
-            "huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE",
-            endpoint + "/{repo_id}/resolve/{revision}/{filename}",
-        )
+    def test_the_commit_is_recorded(self, folder: Path, hub: Hub) -> None:
+        """A model of the hub has its commit as revision, whichever way it was named."""
+        hub.put_into_cache("someone/tiny", folder)
 
+        newest = load_model("someone/tiny", offline=True)
+        named = load_model("someone/tiny", revision=COMMIT, offline=True)
+
+        assert newest.revision == named.revision == COMMIT
+
+    def test_no_such_model(self, hub: Hub) -> None:
+        """A hub that answers and has no such model is told from one that does not answer."""
         with pytest.raises(ModelNotFoundError, match="no such model on the hub"):
             load_model("cert-otel-tests/none")
-        server.shutdown()
-        server.server_close()
+        assert hub.asked
 
 
 class TestFindDevice:

@@ -158,6 +158,17 @@ class TestScore:
         assert result.final_surprise == pytest.approx(result.metrics[-1].cumulative_surprise)
         assert "".join(one.token or "" for one in result.metrics) == ANSWER
 
+    def test_embeds_by_the_states_of_the_model(self, folder: Path) -> None:
+        """With `hidden` no embedder is loaded: the pass that scores has the vectors."""
+        with HamiltonianMonitor(folder, device="cpu", embedder="hidden") as monitor:
+            result = analysed(monitor.score("Where is Rome?", ANSWER))
+            alone = analysed(monitor.score(None, ANSWER))
+
+        assert result.phase_space is not None
+        assert result.phase_space.steps == 3
+        assert alone.phase_space is None
+        assert "no question before the answer" in (alone.phase_space_reason or "")
+
     def test_measures_the_phase_space(self, monitor: HamiltonianMonitor) -> None:
         """The answer's steps are measured from the question."""
         result = analysed(monitor.score("Where is Rome?", ANSWER))

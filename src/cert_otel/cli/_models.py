@@ -3,60 +3,84 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from cert_otel.errors import ConfigError, HubUnreachableError
+from cert_otel.errors import ConfigError
 
 if TYPE_CHECKING:
+    from cert_otel.config import Config, QuantizationName
     from cert_otel.scoring.answers import AnswerScorer
     from cert_otel.scoring.embedding import Embedder
     from cert_otel.scoring.models import LoadedModel
+    from cert_otel.scoring.quantization import Quantization
+
+MINILM: Final = "minilm"
+HIDDEN: Final = "hidden"
 
 
-def open_model(name: str | None) -> LoadedModel:
+class Choice(NamedTuple):
+    """What scores, and on what: as options and settings name it."""
+
+    model: str | None
+    device: str = "auto"
+    quantization: Quantization | None = None
+    embedder: str = MINILM
+    """`minilm`, `hidden` or a model of sentence-transformers."""
+
+    @property
+    def mark(self) -> str:
+        """What the revision of results ends in: energies of two embedders are not comparable."""
+        return "" if self.embedder == MINILM else f"+{self.embedder}"
+
+
+def choose(
+    settings: Config,
+    *,
+    model: str | None,
+    device: str | None,
+    quantization: QuantizationName | None,
+    embedder: str,
+) -> Choice:
+    """Return what the options say, or else the settings."""
+    return Choice(
+        model or settings.scorer_model,
+        device or settings.scorer_device,
+        get_quantization(quantization or settings.scorer_quantization),
+        embedder,
+    )
+
+
+def get_quantization(name: QuantizationName) -> Quantization | None:
+    """Return what the library takes for the name of an option or setting."""
+    return None if name == "none" else name
+
+
+def open_model(choice: Choice) -> LoadedModel:
     """Load the model that is named; without a name, the best that is here and fits.
 
     Raises:
         ModelError: It cannot be had or used; the message says what to do.
     """
-    from cert_otel.scoring import catalogue  # noqa: PLC0415 - torch takes seconds
-    from cert_otel.scoring.models import find_device  # noqa: PLC0415 - likewise
+    from cert_otel.scoring import defaults  # noqa: PLC0415 - torch takes seconds
 
-    chosen = name or catalogue.choose_model(has_gpu=find_device("auto").type == "cuda")
-    folder = catalogue.get_folder(chosen)
-    model = _load(folder, download=name is not None)
-    return replace(model, name=Path(chosen).resolve().name if _is_folder(chosen) else chosen)
+    return defaults.load(choice.model, device=choice.device, quantization=choice.quantization)
 
 
-def open_scorer(model: LoadedModel) -> AnswerScorer:
-    """Return what measures answers; without an embedder it says so, once."""
+def open_scorer(model: LoadedModel, embedder: str) -> AnswerScorer:
+    """Return what measures answers; without the packaged embedder it says so, once."""
     from cert_otel.scoring.answers import AnswerScorer  # noqa: PLC0415 - torch takes seconds
-    from cert_otel.scoring.engine import Engine  # noqa: PLC0415 - likewise
+    from cert_otel.scoring.scorer import TokenScorer  # noqa: PLC0415 - likewise
 
-    return AnswerScorer(Engine(model), _open_embedder())
-
-
-def _load(folder: str, *, download: bool) -> LoadedModel:
-    from cert_otel.scoring.models import load_model  # noqa: PLC0415 - torch takes seconds
-
-    try:
-        # What is here is taken without asking anybody whether there is a newer one.
-        return load_model(folder, offline=True)
-    except HubUnreachableError:
-        if not download:
-            raise
-    return load_model(folder)
+    if embedder == HIDDEN:
+        return AnswerScorer(TokenScorer(model, embed_steps=True), None)
+    return AnswerScorer(TokenScorer(model), _open_embedder(embedder))
 
 
-def _is_folder(name: str) -> bool:
-    return Path(name).is_dir()
-
-
-def _open_embedder() -> Embedder | None:
+def _open_embedder(name: str) -> Embedder | None:
     from cert_otel.scoring.embedding import SentenceEmbedder  # noqa: PLC0415 - likewise
 
+    if name != MINILM:
+        return SentenceEmbedder(name)
     try:
         return SentenceEmbedder()
     except ConfigError as problem:

@@ -10,12 +10,13 @@ from cert_otel.cli._backlog import Limits
 from cert_otel.cli._run import Run
 from cert_otel.records import find_skip_reason
 from cert_otel.scoring.answers import Scorer, make_answer, make_evaluation
-from cert_otel.scoring.engine import CPU_BUDGET, CUDA_BUDGET
+from cert_otel.scoring.scorer import CPU_BUDGET, CUDA_BUDGET
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from cert_otel.cli._backlog import Backlog, Place
+    from cert_otel.cli._models import Choice
     from cert_otel.records import EvaluationRecord
     from cert_otel.scoring.answers import AnswerScorer, Measured
     from cert_otel.scoring.models import LoadedModel
@@ -31,16 +32,16 @@ _JOINED: Final = "+joined"
 """Behind the revision of results that were made without the chat template."""
 
 
-def score_backlog(backlog: Backlog, model: LoadedModel, template: Template) -> Run:
+def score_backlog(backlog: Backlog, model: LoadedModel, template: Template, choice: Choice) -> Run:
     """Score what has no result of this model yet.
 
     Raises:
         InputError: Results could not be written.
     """
-    revision = model.revision + (_JOINED if template == "none" else "")
+    revision = model.revision + (_JOINED if template == "none" else "") + choice.mark
     run = Run(backlog, model.name, revision)
     if run.wanted:
-        scorer = _models.open_scorer(model)
+        scorer = _models.open_scorer(model, choice.embedder)
         run.work(
             lambda batch: list(_score(batch, scorer, Scorer(run.name, run.revision), template)),
             _LIMITS["cuda" if model.device.type == "cuda" else "cpu"],

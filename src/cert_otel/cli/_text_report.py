@@ -44,6 +44,7 @@ _SHOWN: Final = (
     ("entropy_max", ".3f", "nats"),
     ("gap_mean", ".3f", "between the two likeliest tokens"),
     ("surprise_rate", ".1%", "tokens with p < 10%"),
+    ("context_gain", ".3f", "nats a token that the context made the text likelier"),
     ("energy_mean", ".3f", "of the reasoning steps"),
     ("energy_max", ".3f", ""),
     ("steps", ",", ""),

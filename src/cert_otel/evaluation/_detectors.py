@@ -20,6 +20,7 @@ from transformers import (
 )
 
 from cert_otel.errors import ConfigError, ModelError
+from cert_otel.scoring._hub import without_telemetry
 from cert_otel.scoring.loading import check_folder, explained, find_revision, without_progress_bars
 from cert_otel.scoring.models import Dtype, find_device, find_dtype
 
@@ -158,7 +159,7 @@ def load_detector(
     target = find_device(device)
     try:
         check_folder(name)
-        with without_progress_bars(), explained(name, offline=offline):
+        with without_telemetry(), without_progress_bars(), explained(name, offline=offline):
             config = AutoConfig.from_pretrained(name, **where)
             kind = _find_kind(name, config)
             own = str(tokenizer or getattr(config, "foundation", None) or name)
@@ -177,7 +178,7 @@ def load_detector(
     names = {int(index): str(text) for index, text in config.id2label.items()}
     return Detector(
         name=name,
-        revision=find_revision(name, config),
+        revision=find_revision(name, revision),
         kind=kind,
         network=network,
         tokenizer=encoder,

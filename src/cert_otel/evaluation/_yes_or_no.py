@@ -11,10 +11,10 @@ from cert_otel.errors import ConfigError
 from cert_otel.evaluation._sentences import cut_windows, join_context
 from cert_otel.evaluation._verdicts import Verdict
 from cert_otel.evaluation.prompts import make_code
-from cert_otel.scoring.engine import CPU_BUDGET, CUDA_BUDGET
 from cert_otel.scoring.packing import Piece, plan_packs
 from cert_otel.scoring.prompts import Sample as PromptSample
 from cert_otel.scoring.prompts import encode
+from cert_otel.scoring.scorer import CPU_BUDGET, CUDA_BUDGET
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

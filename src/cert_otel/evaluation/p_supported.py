@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cert_otel.evaluation.sample import Judgement, Sample
-    from cert_otel.scoring.networks import LoadedModel, Quantization
+    from cert_otel.scoring.networks import LoadedModel
+    from cert_otel.scoring.quantization import Quantization
 
 PROMPT: Final = "supported-1"
 THRESHOLD: Final = 0.5

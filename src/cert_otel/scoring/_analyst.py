@@ -69,12 +69,14 @@ class Analyst:
         results = self._chain.score(
             requests, deadline=limit.deadline, is_cancelled=limit.is_cancelled
         )
-        samples = [
-            request.sample
+        pairs = [
+            (request.sample, scored)
             for request, scored in zip(requests, results, strict=True)
             if scored.status == "scored"
         ]
-        phases = iter(self._phase.measure(samples))
+        phases = iter(
+            self._phase.measure([sample for sample, _ in pairs], [scored for _, scored in pairs])
+        )
         now = datetime.now(UTC)
         return [
             to_analysis(request, scored, next(phases), self._gates, timestamp=now)

@@ -18,7 +18,7 @@ from cert_otel.scoring.defaults import REFERENCE_NOTE
 from cert_otel.scoring.embedding import SentenceEmbedder
 from cert_otel.scoring.gates import LEVEL, PERPLEXITY_LIMIT, compute_cert_gates, vote
 from cert_otel.scoring.paths import measure_paths
-from cert_otel.scoring.prompts import flatten_messages
+from cert_otel.scoring.prompts import find_question
 from cert_otel.scoring.token_scores import SURPRISING_P
 
 if TYPE_CHECKING:
@@ -33,10 +33,11 @@ if TYPE_CHECKING:
     from cert_otel.scoring.phase_space import PhaseTrajectory
     from cert_otel.scoring.prompts import Sample
 
-EmbedderSetting = Literal["packaged"]
+EmbedderSetting = Literal["packaged", "hidden"]
 
 NO_QUESTION: Final = "no question to measure from"
 NO_EMBEDDER: Final = "no embedder"
+NO_STATES: Final = "no hidden states: no question before the answer, or another kind of backend"
 
 _logger = logging.getLogger(__name__)
 
@@ -76,15 +77,17 @@ class Phase(NamedTuple):
 
 
 class PhaseMeter:
-    """Measures answers by an embedder that is loaded at the first use."""
+    """Measures answers by an embedder that is loaded at the first use, or by hidden states."""
 
     def __init__(self, embedder: Embedder | EmbedderSetting | None) -> None:
         self._embedder = embedder
         self._problem: str | None = NO_EMBEDDER if embedder is None else None
         self._lock = threading.Lock()
 
-    def measure(self, samples: Sequence[Sample]) -> list[Phase]:
-        """Measure answers, in order, in one call of the embedder."""
+    def measure(self, samples: Sequence[Sample], results: Sequence[Scored]) -> list[Phase]:
+        """Measure answers that were scored, in order, in one call of the embedder."""
+        if self._embedder == "hidden":
+            return [_measure_states(scored) for scored in results]
         embedder = self._get_embedder()
         if embedder is None:
             return [Phase(None, self._problem)] * len(samples)
@@ -98,7 +101,7 @@ class PhaseMeter:
 
     def _get_embedder(self) -> Embedder | None:
         with self._lock:
-            if self._embedder == "packaged":
+            if isinstance(self._embedder, str):
                 try:
                     self._embedder = SentenceEmbedder()
                 except ConfigError as problem:
@@ -106,11 +109,10 @@ class PhaseMeter:
             return self._embedder
 
 
-def find_question(sample: Sample) -> str | None:
-    """Return the last user message, or the prompt."""
-    messages, joined = flatten_messages(sample)
-    of_users = [str(one["content"]) for one in messages if one.get("role") == "user"]
-    return next((text for text in reversed(of_users) if text.strip()), joined) or None
+def _measure_states(scored: Scored) -> Phase:
+    if scored.vectors is None:
+        return Phase(None, NO_STATES)
+    return Phase(scored.vectors.measure())
 
 
 def to_analysis(

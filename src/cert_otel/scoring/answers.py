@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from cert_otel.records import Record
     from cert_otel.scoring.embedding import Embedder
-    from cert_otel.scoring.engine import Engine, Result
     from cert_otel.scoring.phase_space import PhaseTrajectory
     from cert_otel.scoring.prompts import Template
+    from cert_otel.scoring.scorer import Result, TokenScorer
     from cert_otel.scoring.token_scores import AnswerScore
 
 _logger = logging.getLogger(__name__)
@@ -59,11 +59,16 @@ def make_answer(record: Record, *, template: Template = "auto") -> Answer:
 
 
 class AnswerScorer:
-    """A scoring model and a sentence embedder; not for several threads at once."""
+    """A scoring model and what embeds steps; not for several threads at once."""
 
-    def __init__(self, engine: Engine, embedder: Embedder | None) -> None:
-        """Set up; without an embedder there are no energies."""
-        self._engine = engine
+    def __init__(self, scorer: TokenScorer, embedder: Embedder | None) -> None:
+        """Set up.
+
+        Args:
+            scorer: If it embeds steps itself, its vectors are those of the path.
+            embedder: Else this; without either there are no energies.
+        """
+        self._scorer = scorer
         self._embedder = embedder
 
     def measure(self, answers: Sequence[Answer]) -> list[Measured | Exception]:
@@ -77,17 +82,25 @@ class AnswerScorer:
         return [outcome for answer in answers for outcome in self.measure([answer])]
 
     def _measure(self, answers: Sequence[Answer]) -> list[Measured]:
-        results = self._engine.score([answer.sample for answer in answers])
+        results = self._scorer.score([answer.sample for answer in answers])
+        return [
+            Measured(result, path, None if result.score is None else vote(result.score))
+            for result, path in zip(results, self._find_paths(answers, results), strict=True)
+        ]
+
+    def _find_paths(
+        self, answers: Sequence[Answer], results: Sequence[Result]
+    ) -> Sequence[PhaseTrajectory | None]:
+        if self._scorer.embed_steps:
+            return [None if one.vectors is None else one.vectors.measure() for one in results]
+        if self._embedder is None:
+            return [None] * len(results)
         # What was not scored has no question to measure from.
         asked = [
             (answer.question if result.status == "scored" else None, answer.sample.completion)
             for answer, result in zip(answers, results, strict=True)
         ]
-        paths = measure_paths(asked, self._embedder) if self._embedder else [None] * len(asked)
-        return [
-            Measured(result, path, None if result.score is None else vote(result.score))
-            for result, path in zip(results, paths, strict=True)
-        ]
+        return measure_paths(asked, self._embedder)
 
 
 class Scorer(NamedTuple):

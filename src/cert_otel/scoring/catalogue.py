@@ -10,9 +10,10 @@ import math
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
-from huggingface_hub import scan_cache_dir, try_to_load_from_cache
+from huggingface_hub import scan_cache_dir
 from huggingface_hub.errors import CacheNotFound
 
+from cert_otel.scoring._hub import CONFIGURATION
 from cert_otel.scoring.defaults import ON_CPU, ON_CUDA, REFERENCE, REFERENCE_FOLDER
 
 if TYPE_CHECKING:
@@ -21,10 +22,13 @@ if TYPE_CHECKING:
 
 Source = Literal["packaged", "folder", "cache", "hub"]
 
-SUGGESTED: Final = {ON_CPU: 494_032_768, ON_CUDA: 7_615_616_512}
-"""Names on the hub and their parameters, as their model cards have them."""
+SUGGESTED: Final = {
+    ON_CPU: (494_032_768, 136_134_656),
+    ON_CUDA: (7_615_616_512, 1_089_994_752),
+}
+"""Names on the hub and their parameters, as their model cards have them: all, and those of
+embeddings and head (vocabulary times width; of the first one matrix is both)."""
 
-_CONFIGURATION: Final = "config.json"
 _CAUSAL: Final = ("ForCausalLM", "LMHeadModel")
 """How transformers ends the names of what predicts the next token."""
 _WEIGHTS: Final = ("*.safetensors", "pytorch_model*.bin")
@@ -42,22 +46,12 @@ class ModelEntry(msgspec.Struct, frozen=True, kw_only=True):
     """Commit, of a model in the hub's cache."""
     parameters: int | None = None
     """`None` where the weights have no header that says it."""
+    embedding_parameters: int | None = None
+    """Those of embeddings and head, which are never quantized."""
     disk_bytes: int | None = None
     """Of the weights."""
     problem: str | None = None
     """Why it cannot be used as it is."""
-
-
-def get_folder(name: str) -> str:
-    """Return what is loaded for a name: of the reference model its folder."""
-    return str(REFERENCE_FOLDER) if name == REFERENCE else name
-
-
-def choose_model(*, has_gpu: bool) -> str:
-    """Return the model for who names none: never one that would have to be downloaded."""
-    fitting = ON_CUDA if has_gpu else ON_CPU
-    cached = isinstance(try_to_load_from_cache(fitting, _CONFIGURATION), str)
-    return fitting if cached else REFERENCE
 
 
 def list_models(folders: list[Path]) -> list[ModelEntry]:
@@ -69,8 +63,8 @@ def list_models(folders: list[Path]) -> list[ModelEntry]:
     ]
     names = {entry.name for entry in here}
     return here + [
-        ModelEntry(name=name, source="hub", parameters=parameters)
-        for name, parameters in SUGGESTED.items()
+        ModelEntry(name=name, source="hub", parameters=parameters, embedding_parameters=embedding)
+        for name, (parameters, embedding) in SUGGESTED.items()
         if name not in names
     ]
 
@@ -80,12 +74,14 @@ def describe_folder(
 ) -> ModelEntry:
     """Describe the model of a folder that transformers wrote; a problem is part of it."""
     weights = [path for pattern in _WEIGHTS for path in sorted(folder.glob(pattern))]
+    parameters, embedding_parameters = _count_parameters(folder, weights)
     return ModelEntry(
         name=name,
         source=source,
         path=str(folder),
         revision=revision,
-        parameters=_count_parameters(weights),
+        parameters=parameters,
+        embedding_parameters=embedding_parameters,
         disk_bytes=sum(path.stat().st_size for path in weights) or None,
         problem=_find_problem(folder, weights),
     )
@@ -100,7 +96,7 @@ def _list_cached() -> Iterator[ModelEntry]:
         if repository.repo_type != "model":
             continue
         for revision in sorted(repository.revisions, key=lambda revision: revision.commit_hash):
-            if _is_causal(_read_json(revision.snapshot_path / _CONFIGURATION)):
+            if _is_causal(_read_json(revision.snapshot_path / CONFIGURATION)):
                 yield describe_folder(
                     repository.repo_id,
                     revision.snapshot_path,
@@ -112,9 +108,9 @@ def _list_cached() -> Iterator[ModelEntry]:
 def _find_problem(folder: Path, weights: list[Path]) -> str | None:
     if not folder.is_dir():
         return "no such folder"
-    configuration = _read_json(folder / _CONFIGURATION)
+    configuration = _read_json(folder / CONFIGURATION)
     if configuration is None:
-        return f"no {_CONFIGURATION}: not a folder of a model"
+        return f"no {CONFIGURATION}: not a folder of a model"
     if not _is_causal(configuration):
         return "not a causal language model"
     shards = set(_read_shards(folder)) - {path.name for path in weights}
@@ -142,15 +138,19 @@ def _read_json(path: Path) -> dict[str, Any] | None:
     return content if isinstance(content, dict) else None
 
 
-def _count_parameters(weights: list[Path]) -> int | None:
+def _count_parameters(folder: Path, weights: list[Path]) -> tuple[int | None, int | None]:
+    """Return how many parameters there are, and how many in matrices of a row a token."""
     try:
-        return sum(_count_tensors(path) for path in weights) or None
+        shapes = [shape for path in weights for shape in _read_shapes(path)]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
+        return None, None
+    vocabulary = (_read_json(folder / CONFIGURATION) or {}).get("vocab_size")
+    embedding = sum(math.prod(shape) for shape in shapes if shape[:1] == [vocabulary])
+    return sum(map(math.prod, shapes)) or None, embedding or None
 
 
-def _count_tensors(path: Path) -> int:
-    """Sum the sizes of a file's tensors, from its header of JSON behind its length."""
+def _read_shapes(path: Path) -> list[list[int]]:
+    """Return the shapes of a file's tensors, from its header of JSON behind its length."""
     if path.suffix != ".safetensors":
         raise ValueError(path)
     with path.open("rb") as file:
@@ -158,6 +158,4 @@ def _count_tensors(path: Path) -> int:
         if length > path.stat().st_size:
             raise ValueError(path)
         header: dict[str, dict[str, Any]] = json.loads(file.read(length))
-    return sum(
-        math.prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__"
-    )
+    return [tensor["shape"] for name, tensor in header.items() if name != "__metadata__"]

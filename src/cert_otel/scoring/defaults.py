@@ -1,26 +1,23 @@
-"""Which model scores when none is named: Qwen2.5 where it can be had, else the packaged one.
+"""Which model scores: the one that is named, else the best of those that are on this machine.
 
-The packaged reference model is a few million parameters, so that a machine without a hub runs
-end to end. It is not for production, and each result of it says so.
+Nobody is asked over the network for a model that is here, nor for one that nobody named. The
+packaged reference model is a few million parameters, so that a machine without a hub runs end
+to end. It is not for production, and each result of it says so.
 """
 
 from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import httpx2
-from huggingface_hub import HfApi
-
-from cert_otel.errors import HubUnreachableError, ModelNotFoundError, ModelTooLargeError
+from cert_otel.errors import HubUnreachableError, ModelTooLargeError
+from cert_otel.scoring._hub import find_commit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from cert_otel.scoring.networks import LoadedModel, Quantization
+    from cert_otel.scoring.networks import LoadedModel
+    from cert_otel.scoring.quantization import Quantization
 
 ON_CUDA: Final = "Qwen/Qwen2.5-7B-Instruct"
 ON_CPU: Final = "Qwen/Qwen2.5-0.5B-Instruct"
@@ -29,8 +26,6 @@ REFERENCE: Final = "cert-otel-reference"
 REFERENCE_NOTE: Final = "reference model, not for production"
 
 REFERENCE_FOLDER: Final = Path(__file__).parent / "reference"
-HUB_PATIENCE_S: Final = 5.0
-"""For the hub to say whether it has a model."""
 
 _logger = logging.getLogger(__name__)
 
@@ -38,6 +33,15 @@ _logger = logging.getLogger(__name__)
 def is_reference(name: str | None) -> bool:
     """Tell whether a scorer is the packaged reference model."""
     return name == REFERENCE
+
+
+def list_candidates(*, has_gpu: bool) -> list[str]:
+    """Return the models for who names none, best first: the packaged one is the last.
+
+    None of them has to be downloaded; whether it fits the memory is another question.
+    """
+    wanted = (ON_CUDA, ON_CPU) if has_gpu else (ON_CPU,)
+    return [*(name for name in wanted if find_commit(name)), REFERENCE]
 
 
 def load(
@@ -49,62 +53,71 @@ def load(
     offline: bool = False,
     reference: Path = REFERENCE_FOLDER,
 ) -> LoadedModel:
-    """Load a model by name or folder, the packaged one by its name, or the default.
+    """Load a model by name or folder, the packaged one by its name, or the best that is here.
 
     Args:
-        name: `None` is the default.
+        name: `None` is the first of `list_candidates` that fits. A model that is named and not
+            here is downloaded; a folder is called by its own name, without those above it.
         device: As `load_model` takes it, like the next three.
-        quantization: Not of the packaged model, which is small.
-        revision: Not of the default.
+        quantization: Of whichever model it is.
+        revision: Not of a model that nobody named.
         offline: Never ask the hub.
         reference: Folder of the packaged model.
 
     Raises:
         CertOtelError: As `models.load_model` does.
     """
-    from cert_otel.scoring.models import (  # noqa: PLC0415 - seconds of torch
-        find_device,
-        load_model,
-    )
-
-    load_here = partial(load_model, device=device, offline=True)
+    if name is None:
+        return _load_best(device, quantization, reference)
     if name == REFERENCE:
-        return replace(load_here(reference), name=REFERENCE)
-    if name is not None:
+        return _load_reference(device, quantization, reference)
+    model = _load_named(
+        str(name), device=device, quantization=quantization, revision=revision, offline=offline
+    )
+    folder = Path(name)
+    return replace(model, name=folder.resolve().name) if folder.is_dir() else model
+
+
+def _load_best(device: str, quantization: Quantization | None, reference: Path) -> LoadedModel:
+    from cert_otel.scoring.models import find_device  # noqa: PLC0415 - seconds of torch
+
+    candidates = list_candidates(has_gpu=find_device(device).type == "cuda")
+    for candidate in candidates[:-1]:
+        try:
+            return _load_named(candidate, device=device, quantization=quantization, offline=True)
+        except (HubUnreachableError, ModelTooLargeError) as problem:
+            _logger.debug("%s", problem)
+    _logger.warning(
+        "scoring with the %s: no other is here and fits; name a model, and it is downloaded",
+        REFERENCE_NOTE,
+    )
+    return _load_reference(device, quantization, reference)
+
+
+def _load_reference(device: str, quantization: Quantization | None, folder: Path) -> LoadedModel:
+    model = _load_named(str(folder), device=device, quantization=quantization, offline=True)
+    return replace(model, name=REFERENCE)
+
+
+def _load_named(
+    name: str,
+    *,
+    device: str,
+    offline: bool,
+    quantization: Quantization | None = None,
+    revision: str | None = None,
+) -> LoadedModel:
+    from cert_otel.scoring.models import load_model  # noqa: PLC0415 - seconds of torch
+
+    def load_from(*, offline: bool) -> LoadedModel:
         return load_model(
             name, device=device, quantization=quantization, revision=revision, offline=offline
         )
-    wanted = (ON_CUDA, ON_CPU) if find_device(device).type == "cuda" else (ON_CPU,)
-    found = _load_first(wanted, partial(load_here, quantization=quantization))
-    if found is None and not offline:
-        on_hub = [model for model in wanted if _is_on_hub(model)]
-        found = _load_first(on_hub, partial(load_model, device=device, quantization=quantization))
-    if found is not None:
-        return found
-    _logger.warning(
-        "scoring with the %s: %s could not be had; name a model or a folder",
-        REFERENCE_NOTE,
-        " and ".join(wanted),
-    )
-    return replace(load_here(reference), name=REFERENCE)
 
-
-def _load_first(
-    models: Iterable[str], load_one: Callable[[str], LoadedModel]
-) -> LoadedModel | None:
-    for model in models:
-        try:
-            return load_one(model)
-        except (HubUnreachableError, ModelNotFoundError, ModelTooLargeError) as problem:
-            _logger.debug("%s", problem)
-    return None
-
-
-def _is_on_hub(model: str) -> bool:
-    """Ask once: loading asks six times, which takes 23 s where there is no hub."""
     try:
-        HfApi().model_info(model, timeout=HUB_PATIENCE_S)
-    except (httpx2.HTTPError, OSError) as problem:
-        _logger.debug("%s: %s", model, problem)
-        return False
-    return True
+        # What is here is taken without asking anybody whether there is a newer one.
+        return load_from(offline=True)
+    except HubUnreachableError:
+        if offline:
+            raise
+    return load_from(offline=False)

@@ -20,6 +20,7 @@ import numpy.typing as npt
 from cachetools import LRUCache
 
 from cert_otel.errors import ConfigError
+from cert_otel.scoring._hub import find_commit, without_telemetry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -128,7 +129,7 @@ class SentenceEmbedder:
         """
         self._name, folder = _find_model(model)
         self._model = _load(folder, revision=revision, device=device, offline=offline)
-        self._revision = _find_revision(self._model, revision, packaged=model is None)
+        self._revision = _find_revision(folder, revision, packaged=model is None)
         on_cpu = self._model.device.type == "cpu"
         self._batch_size = batch_size or (_CPU_BATCH if on_cpu else _GPU_BATCH)
         self._cache: LRUCache[bytes, _Cached] = LRUCache(cache_size)
@@ -216,7 +217,7 @@ def _load(
         from sentence_transformers import SentenceTransformer  # noqa: PLC0415 - seconds of torch
     except ModuleNotFoundError as error:
         raise ConfigError(SETTING, f"{error.name} is not installed: {_INSTALL_EXTRA}") from None
-    with _without_progress_bars():
+    with without_telemetry(), _without_progress_bars():
         try:
             model: SentenceTransformer = SentenceTransformer(
                 folder, revision=revision, device=device, local_files_only=offline
@@ -257,11 +258,7 @@ def _without_progress_bars() -> Iterator[None]:
             show()
 
 
-def _find_revision(
-    model: SentenceTransformer, revision: str | None, *, packaged: bool
-) -> str | None:
+def _find_revision(model: str, revision: str | None, *, packaged: bool) -> str | None:
     if packaged:
         return f"{_PACKAGE} {importlib.import_module(_MODULE).__version__}"
-    loaded = model.transformers_model
-    found = getattr(loaded.config, "_commit_hash", None) if loaded is not None else None
-    return found if isinstance(found, str) else revision
+    return find_commit(model, revision) or revision

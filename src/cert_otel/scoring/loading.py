@@ -6,6 +6,7 @@ transformers fails in many ways; each becomes an error of ours that says what to
 from __future__ import annotations
 
 import hashlib
+import traceback
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -20,11 +21,10 @@ from cert_otel.errors import (
     RemoteCodeError,
     UnsupportedModelError,
 )
+from cert_otel.scoring._hub import find_commit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from transformers import PreTrainedConfig
 
 _SAMPLED_BYTES: Final = 1 << 20
 _SAMPLES: Final = 18
@@ -67,12 +67,17 @@ def check_folder(name: str) -> None:
         raise ModelNotFoundError(name, "not the folder of a model: it has no config.json")
 
 
-def find_revision(name: str, config: PreTrainedConfig) -> str:
-    """Return the commit of a model of the hub, or the fingerprint of a folder."""
+def find_revision(name: str, revision: str | None = None) -> str:
+    """Return the commit of a model that was loaded from the hub, or the fingerprint of a folder.
+
+    Args:
+        name: On the hub, or a folder.
+        revision: Commit, tag or branch that was asked for.
+    """
     folder = Path(name)
     if folder.is_dir():
         return fingerprint(folder)
-    return getattr(config, "_commit_hash", None) or "unknown"
+    return find_commit(name, revision) or "unknown"
 
 
 @contextmanager
@@ -107,11 +112,17 @@ def _explain(name: str, problem: Exception, *, offline: bool) -> ModelError:
         )
     if isinstance(problem, OSError):
         return _explain_missing(name, problem, offline=offline)
-    if "bitsandbytes" in str(problem):
-        return ModelError(name, f"cannot be quantized here: {problem}")
+    if _is_of_bitsandbytes(problem):
+        return ModelError(name, f"cannot be quantized here: {_first_line(problem)}")
     return UnsupportedModelError(
         name, f"transformers {transformers.__version__} cannot load it: {_first_line(problem)}"
     )
+
+
+def _is_of_bitsandbytes(problem: Exception) -> bool:
+    """Tell whether it was raised in there, or is about it: its own errors do not name it."""
+    frames = traceback.extract_tb(problem.__traceback__)
+    return "bitsandbytes" in str(problem) or any("bitsandbytes" in f.filename for f in frames)
 
 
 _HUB_ANSWERS: Final = {

@@ -6,27 +6,33 @@ model is never run unless its name is allowed; nothing is downloaded when offlin
 
 from __future__ import annotations
 
-import importlib.util
 import re
-from typing import TYPE_CHECKING, Final, Literal, get_args
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 import torch
 from accelerate.utils import get_max_memory
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from cert_otel.errors import (
     ConfigError,
-    MissingExtraError,
     ModelTooLargeError,
     TokenizerMismatchError,
 )
+from cert_otel.scoring._hub import find_commit, without_telemetry
 from cert_otel.scoring.loading import (
     check_folder,
     explained,
     find_revision,
     without_progress_bars,
 )
-from cert_otel.scoring.networks import LoadedModel, Quantization, find_head, prepare
+from cert_otel.scoring.networks import LoadedModel, find_head, prepare
+from cert_otel.scoring.quantization import (
+    Quantization,
+    check_quantization,
+    configure,
+    count_bytes,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -39,8 +45,6 @@ __all__ = ["LoadedModel", "load_model", "prepare"]
 Dtype = Literal["auto", "bfloat16", "float16", "float32", "float64"]
 
 _DEVICE: Final = re.compile(r"cpu|mps|cuda(:\d+)?")
-_BYTES_A_WEIGHT: Final = {"8bit": 1.1, "4bit": 0.6}
-"""The layers, with their scales; embeddings and head stay as they are."""
 _GB: Final = 1e9
 
 
@@ -61,7 +65,8 @@ def load_model(
         device: `auto` (CUDA, else Apple's, else the CPU), `cpu`, `cuda`, `cuda:N` or `mps`.
         dtype: `auto` is bfloat16 where the device computes in it, else float32.
         revision: Of the hub: a commit, tag or branch; else the newest.
-        quantization: Weights of 8 or 4 bits, to save memory; not faster.
+        quantization: Weights of 8 or 4 bits, to save memory; not faster. The figures are others,
+            so that it is part of the revision.
         offline: Read what is on this machine and ask nobody.
         allow_remote_code: Names of models whose own code may run.
 
@@ -73,15 +78,17 @@ def load_model(
     name = str(name_or_folder)
     target = find_device(device)
     chosen = find_dtype(dtype, target)
-    _check_quantization(quantization)
+    check_quantization(quantization)
     check_folder(name)
-    arguments = {
+    arguments: dict[str, Any] = {
         "revision": revision,
         "local_files_only": offline,
         "trust_remote_code": name in allow_remote_code,
     }
-    with without_progress_bars(), explained(name, offline=offline):
+    with without_telemetry(), without_progress_bars(), explained(name, offline=offline):
         config = AutoConfig.from_pretrained(name, **arguments)
+        # The rest is of the same commit, even if the branch moves on meanwhile.
+        arguments["revision"] = find_commit(name, revision) or revision
         _check_memory(name, config, target, chosen, quantization)
         tokenizer = AutoTokenizer.from_pretrained(name, **arguments)
         network = AutoModelForCausalLM.from_pretrained(
@@ -89,17 +96,19 @@ def load_model(
             config=config,
             dtype=chosen,
             device_map={"": str(target)},
-            quantization_config=_configure(quantization, chosen),
+            quantization_config=configure(quantization, chosen),
             **arguments,
         )
     _check_tokenizer(name, tokenizer, network)
-    return prepare(
-        network,
-        tokenizer,
-        name=name,
-        revision=find_revision(name, config),
-        quantization=quantization,
-    )
+    found = find_revision(name, revision)
+    with explained(name, offline=offline) if quantization else nullcontext():
+        return prepare(
+            network,
+            tokenizer,
+            name=name,
+            revision=f"{found}+{quantization}" if quantization else found,
+            quantization=quantization,
+        )
 
 
 def find_device(device: str) -> torch.device:
@@ -135,25 +144,6 @@ def find_dtype(dtype: Dtype, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if device.type == "cpu" and has_bfloat16 else torch.float32
 
 
-def _check_quantization(quantization: str | None) -> None:
-    if quantization is None:
-        return
-    if quantization not in _BYTES_A_WEIGHT:
-        raise ConfigError("quantization", f"{quantization!r} is neither 8bit nor 4bit")
-    if importlib.util.find_spec("bitsandbytes") is None:
-        raise MissingExtraError(f"score --quantization {quantization}", "quant")
-
-
-def _configure(quantization: str | None, dtype: torch.dtype) -> BitsAndBytesConfig | None:
-    if quantization is None:
-        return None
-    return BitsAndBytesConfig(
-        load_in_8bit=quantization == "8bit",
-        load_in_4bit=quantization == "4bit",
-        bnb_4bit_compute_dtype=dtype,
-    )
-
-
 def _check_memory(
     name: str,
     config: PreTrainedConfig,
@@ -162,14 +152,14 @@ def _check_memory(
     quantization: str | None,
 ) -> None:
     layers, others = _count_weights(config)
-    needed = _count_bytes(layers, others, dtype, quantization)
+    needed = count_bytes(layers, others, dtype.itemsize, quantization)
     free = count_free_bytes(device)
     if needed <= free:
         return
     fitting = [
         label
         for label, way in (("dtype='bfloat16'", None), ("8bit", "8bit"), ("4bit", "4bit"))
-        if _count_bytes(layers, others, torch.bfloat16, way) <= free
+        if count_bytes(layers, others, torch.bfloat16.itemsize, way) <= free
     ]
     advice = f"would fit: {', '.join(fitting)}" if fitting else "choose a smaller model"
     raise ModelTooLargeError(
@@ -191,11 +181,6 @@ def _count_weights(config: PreTrainedConfig) -> tuple[int, int]:
         if layer is not None
     }
     return total - sum(ends.values()), sum(ends.values())
-
-
-def _count_bytes(layers: int, others: int, dtype: torch.dtype, quantization: str | None) -> int:
-    width = dtype.itemsize
-    return int(layers * _BYTES_A_WEIGHT.get(quantization or "", width) + others * width)
 
 
 def count_free_bytes(device: torch.device) -> int:

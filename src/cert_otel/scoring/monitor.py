@@ -86,7 +86,8 @@ class HamiltonianMonitor:
             max_prompt_chars: Longest prompt of `analyze`.
             cache_size: Results that are kept, the least recently used going first; 0 is none.
             backends: Tried in this order instead of the model above, which is then not loaded.
-            embedder: Of the phase space; `packaged` is MiniLM, `None` is no phase space.
+            embedder: Of the phase space; `packaged` is MiniLM, `hidden` the model's own states
+                in the pass that scores, `None` is no phase space.
             perplexity_limit: Answers are flagged from here on.
             level: Percentile of usual answers beyond which one is flagged.
             route: Which of the calibrations count: those that were fitted for this route.
@@ -117,7 +118,12 @@ class HamiltonianMonitor:
             from cert_otel.scoring.backends.local import LocalBackend  # noqa: PLC0415 - seconds of torch
 
             local = LocalBackend.named(
-                model_name, device=device, use_8bit=use_8bit, revision=revision, offline=offline
+                model_name,
+                device=device,
+                use_8bit=use_8bit,
+                revision=revision,
+                offline=offline,
+                embed_steps=embedder == "hidden",
             )
             backends = (local,)
         self._chain = BackendChain(backends)
@@ -215,6 +221,7 @@ class HamiltonianMonitor:
         *,
         messages: Sequence[dict[str, Any]] = (),
         tools: Sequence[dict[str, Any]] = (),
+        context: str | None = None,
         logprobs: ProviderLogprobs | None = None,
         timeout: float | None = None,
     ) -> Outcome:
@@ -225,11 +232,17 @@ class HamiltonianMonitor:
             completion: The answer, of any length.
             messages: What came before the answer: `role` with `content` or `parts`.
             tools: That the answering model could call.
+            context: A part of prompt or messages; a local model reads the answer without it as
+                well, for `score.context_gain`.
             logprobs: Of the provider, for the backend `provider`.
             timeout: Seconds, instead of the monitor's.
         """
         sample = Sample(
-            prompt=prompt, completion=completion, messages=tuple(messages), tools=tuple(tools)
+            prompt=prompt,
+            completion=completion,
+            messages=tuple(messages),
+            tools=tuple(tools),
+            context=context,
         )
         request = Request(sample=sample, logprobs=logprobs)
         seconds = self._timeout if timeout is None else timeout

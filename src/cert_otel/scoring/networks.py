@@ -11,7 +11,8 @@ import copy
 import hashlib
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, Literal
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import torch
@@ -30,13 +31,14 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-Quantization = Literal["8bit", "4bit"]
+    from cert_otel.scoring.quantization import Quantization
 
 DEFAULT_WINDOW: Final = 32_768
 """Tokens, for a model that names no limit."""
 _TOLERANCE: Final = {torch.float32: 1e-4, torch.float64: 1e-8}
-"""How far logits may be off, relative to the largest; half precision: 5 %."""
+"""How far logits may be off, relative to the largest."""
 _HALF_TOLERANCE: Final = 0.05
+"""In half precision, and of quantized weights: in 8 bits it matters what is multiplied together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +76,11 @@ class LoadedModel:
 
     def read(self, pack: Pack) -> Tensor:
         """Return the states from which the scored tokens are predicted: [scored, width]."""
-        rows = torch.from_numpy(pack.rows).to(self.device)
-        return _read(self.network, pack, packed=self.packs)[rows]
+        return self.read_tokens(pack)[torch.from_numpy(pack.rows).to(self.device)]
+
+    def read_tokens(self, pack: Pack) -> Tensor:
+        """Return the last hidden states of all tokens of a pack: [tokens, width]."""
+        return _read(self.network, pack, packed=self.packs)
 
     def on_cpu(self) -> LoadedModel | None:
         """Return a copy on the CPU; `None` for quantized weights, which cannot move."""
@@ -107,10 +112,13 @@ def prepare(
         network.set_attn_implementation(before)
     expected = [_compute_logits(network, ids) for ids in texts]
     network.set_attn_implementation(attention.NAME)
-    packs = _agrees(network, head, texts, expected, packed=True)
+    check = partial(
+        _agrees, network, head, texts, expected, tolerance=_find_tolerance(head, quantization)
+    )
+    packs = check(packed=True)
     if not packs:
         network.set_attn_implementation(before)
-        if not _agrees(network, head, texts, expected, packed=False):
+        if not check(packed=False):
             problem = (
                 f"{type(network).__name__} computes its logits in a way that is not known here"
             )
@@ -192,6 +200,7 @@ def _agrees(
     texts: list[NDArray[np.int64]],
     expected: list[Tensor],
     *,
+    tolerance: float,
     packed: bool,
 ) -> bool:
     """Tell whether every text has the logits it has alone, whatever stands beside it."""
@@ -200,16 +209,19 @@ def _agrees(
         for pack in plan_packs(pieces, budget=sum(map(len, texts)) if packed else 1, share=False):
             states = _read(network, pack, packed=packed)
             wanted = torch.cat([expected[piece.owner] for piece in pack.pieces])
-            if not _is_close(head.logits(states), wanted):
+            if not _is_close(head.logits(states), wanted, tolerance):
                 return False
     except UnsupportedModelError:
         return False
     return True
 
 
-def _is_close(logits: Tensor, expected: Tensor) -> bool:
+def _find_tolerance(head: Head, quantization: Quantization | None) -> float:
+    return _HALF_TOLERANCE if quantization else _TOLERANCE.get(head.weight.dtype, _HALF_TOLERANCE)
+
+
+def _is_close(logits: Tensor, expected: Tensor, tolerance: float) -> bool:
     # A network with broken weights is loaded: each of its results is an error.
-    tolerance = _TOLERANCE.get(expected.dtype, _HALF_TOLERANCE)
     largest = float(expected.nan_to_num(0, 0, 0).abs().max())
     return torch.allclose(
         logits.to(expected.dtype), expected, rtol=0, atol=tolerance * largest, equal_nan=True

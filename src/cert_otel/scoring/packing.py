@@ -32,6 +32,8 @@ class Piece:
     """[tokens]."""
     scored_from: int
     """Index of the first scored token, >= 1: each is predicted from the one before it."""
+    groups: Ids | None = None
+    """[tokens]: which mean the state of each goes into (`hidden`); `None` where none is wanted."""
 
     @property
     def scored(self) -> int:
@@ -62,6 +64,8 @@ class Pack:
     """[scored]: the tokens from which a scored token is predicted, piece by piece."""
     targets: Ids
     """[scored]: the scored tokens."""
+    text_rows: tuple[Ids, ...]
+    """Of each piece, where its tokens stand; those of a shared beginning stand in several."""
 
     def halves(self) -> tuple[Pack, ...]:
         """Return the same pieces in two packs, or nothing where there is but one piece."""
@@ -186,8 +190,15 @@ def _lay_out(families: Sequence[Family]) -> Pack:
         ids=np.concatenate(builder.ids),
         positions=np.concatenate(builder.positions),
         segments=tuple(builder.segments),
-        rows=np.concatenate(builder.rows),
+        # A scored token is predicted from the one before it.
+        rows=np.concatenate(
+            [
+                rows[piece.scored_from - 1 : -1]
+                for piece, rows in zip(pieces, builder.text_rows, strict=True)
+            ]
+        ),
         targets=np.concatenate([piece.ids[piece.scored_from :] for piece in pieces]),
+        text_rows=tuple(builder.text_rows),
     )
 
 
@@ -196,17 +207,15 @@ class _Builder:
         self.ids: list[Ids] = []
         self.positions: list[Ids] = []
         self.segments: list[Segment] = []
-        self.rows: list[Ids] = []
+        self.text_rows: list[Ids] = []
         self.tokens = 0
 
     def add(self, family: Family) -> None:
         shared = family.shared if len(family.pieces) > 1 else 0
         prefix = self._append(family.pieces[0].ids[:shared], 0, (0, 0)) if shared else (0, 0)
         for piece in family.pieces:
-            begin, _ = self._append(piece.ids[shared:], shared, prefix)
-            # The row before the first scored token lies in the piece's own segment.
-            first = begin - shared + piece.scored_from - 1
-            self.rows.append(np.arange(first, first + piece.scored))
+            own = self._append(piece.ids[shared:], shared, prefix)
+            self.text_rows.append(np.concatenate([np.arange(*prefix), np.arange(*own)]))
 
     def _append(self, ids: Ids, position: int, prefix: tuple[int, int]) -> tuple[int, int]:
         begin, end = self.tokens, self.tokens + len(ids)

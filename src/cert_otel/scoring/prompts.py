@@ -8,7 +8,7 @@ is how the model that wrote the completion saw them.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import msgspec
@@ -43,6 +43,9 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     tools: tuple[dict[str, Any], ...] = ()
     template: Template = "auto"
     """With `none`, prompt and completion become tokens apart: their ids are joined."""
+    context: str | None = None
+    """A part of the prompt or messages: the completion is read without it as well, for
+    `context_gain`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,6 +63,8 @@ class Encoded:
     """Why the form is `joined`."""
     unscored: int = 0
     """1 if the first token of the completion has nothing before it, not even a start token."""
+    question: Span | None = None
+    """The tokens of the question where it stands in the prompt, as a half-open range."""
 
 
 class _Text(NamedTuple):
@@ -68,11 +73,13 @@ class _Text(NamedTuple):
     form: Form
     reason: str | None = None
     apart: bool = False
+    question: Span | None = None
+    """The characters of the question in the prompt."""
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, samples: Sequence[Sample]) -> list[Encoded]:
     """Turn samples into tokens, in order; in one call of the tokenizer for each form."""
-    texts = [_render(tokenizer, sample) for sample in samples]
+    texts = [_locate(_render(tokenizer, sample), find_question(sample)) for sample in samples]
     encoded: list[Encoded | None] = [None] * len(texts)
     for index, text in enumerate(texts):
         if text.apart:
@@ -84,6 +91,43 @@ def encode(tokenizer: PreTrainedTokenizerBase, samples: Sequence[Sample]) -> lis
         ):
             encoded[index] = result
     return [result for result in encoded if result is not None]
+
+
+def find_question(sample: Sample) -> str | None:
+    """Return the last user message, or the prompt."""
+    messages, joined = flatten_messages(sample)
+    of_users = [str(one["content"]) for one in messages if one.get("role") == "user"]
+    return next((text for text in reversed(of_users) if text.strip()), joined) or None
+
+
+def leave_out_context(sample: Sample) -> Sample | None:
+    """Return a sample without its context; `None` where it has none, or none of its texts does."""
+    if not sample.context:
+        return None
+    messages, _ = flatten_messages(sample)
+    bare = tuple(
+        {**one, "content": str(one["content"]).replace(sample.context, "")} for one in messages
+    )
+    if bare == tuple(messages):
+        return None
+    return msgspec.structs.replace(sample, prompt=None, messages=bare, context=None)
+
+
+def _locate(text: _Text, question: str | None) -> _Text:
+    # Templates may strip a message, and do not change it otherwise.
+    wanted = _clean(question or "").strip()
+    begin = text.prompt.rfind(wanted) if wanted else -1
+    return text if begin < 0 else text._replace(question=(begin, begin + len(wanted)))
+
+
+def _find_tokens(span: Span | None, offsets: list[Span]) -> Span | None:
+    """Return the range of the tokens that end within a range of characters."""
+    if span is None or not offsets:
+        return None
+    first, last = (
+        int(place) for place in np.searchsorted([end for _, end in offsets], span, "right")
+    )
+    return (first, last) if first < last else None
 
 
 def _render(tokenizer: PreTrainedTokenizerBase, sample: Sample) -> _Text:
@@ -183,13 +227,19 @@ def _cut(
         (max(begin - border, 0), end - border) for begin, end in offsets[first : last + 1]
     )
     # A tokenizer's own end token, after the text, is nothing that the answer said.
-    return _finish(tokenizer, text, ids[: last + 1], first, spans)
+    question = _find_tokens(text.question, offsets[:first])
+    encoded = _finish(tokenizer, text, ids[: last + 1], first, spans)
+    return replace(encoded, question=question)
 
 
 def _encode_apart(tokenizer: PreTrainedTokenizerBase, text: _Text) -> Encoded:
-    prompt = tokenizer(text.prompt, add_special_tokens=text.form == "joined", verbose=False)[
-        "input_ids"
-    ]
+    before = tokenizer(
+        text.prompt,
+        add_special_tokens=text.form == "joined",
+        return_offsets_mapping=tokenizer.is_fast,
+        verbose=False,
+    )
+    prompt = before["input_ids"]
     completion = tokenizer(
         text.completion,
         add_special_tokens=False,
@@ -199,7 +249,9 @@ def _encode_apart(tokenizer: PreTrainedTokenizerBase, text: _Text) -> Encoded:
     if prompt and prompt[-1] == tokenizer.eos_token_id and text.form == "joined":
         prompt = prompt[:-1]
     spans = tuple(completion.get("offset_mapping", ()))
-    return _finish(tokenizer, text, prompt + completion["input_ids"], len(prompt), spans)
+    question = _find_tokens(text.question, list(before.get("offset_mapping", ()))[: len(prompt)])
+    ids = prompt + completion["input_ids"]
+    return replace(_finish(tokenizer, text, ids, len(prompt), spans), question=question)
 
 
 def _finish(

@@ -105,6 +105,8 @@ class AnswerScore(msgspec.Struct, frozen=True, kw_only=True):
     """Mean of `prob_gap`."""
     surprise_rate: float | None = None
     """Share of tokens with p(x) < 0.1."""
+    context_gain: float | None = None
+    """Mean nll without the context minus `nll_mean`, nats: above 0, it made the answer likelier."""
     windows: tuple[Window, ...] = ()
     """Of an answer longer than one window; else empty."""
 

@@ -272,7 +272,7 @@ def _open_scoring(model: str | None, device: str) -> tuple[Judge, Limits]:
     from cert_otel.scoring import defaults  # noqa: PLC0415 - torch takes seconds
     from cert_otel.scoring.answers import AnswerScorer, Scorer  # noqa: PLC0415 - likewise
     from cert_otel.scoring.embedding import SentenceEmbedder  # noqa: PLC0415 - likewise
-    from cert_otel.scoring.engine import Engine  # noqa: PLC0415 - likewise
+    from cert_otel.scoring.scorer import TokenScorer  # noqa: PLC0415 - likewise
 
     loaded = defaults.load(model, device=device)
     embedder = None
@@ -281,7 +281,7 @@ def _open_scoring(model: str | None, device: str) -> tuple[Judge, Limits]:
     except CertOtelError as problem:
         _logger.warning("no energies: %s", problem)
     identity = Scorer(loaded.name, loaded.revision)
-    scorer = Engine(loaded)
+    scorer = TokenScorer(loaded)
     limits = Limits(
         records=_CUDA_RECORDS if loaded.device.type == "cuda" else _CPU_RECORDS,
         tokens=_PASSES * scorer.budget,

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from tests.scoring.hub import COMMIT, Hub
 from tests.scoring.reference import build_network, build_tokenizer
 
-from cert_otel.errors import ModelNotFoundError
+from cert_otel.errors import HubUnreachableError, ModelNotFoundError, ModelTooLargeError
 from cert_otel.scoring import defaults
 from cert_otel.scoring.backends.local import LOAD_AGAIN_AFTER_S, LocalBackend
 from cert_otel.scoring.backends.scored import Request, TextGenerator
-from cert_otel.scoring.engine import Engine
 from cert_otel.scoring.prompts import Sample
+from cert_otel.scoring.scorer import TokenScorer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,9 +50,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class TestScore:
-    def test_is_the_engine(self, model: LoadedModel) -> None:
-        """Figures, source and form are those of the engine and its model."""
-        expected = Engine(model).score([one.sample for one in REQUESTS])
+    def test_is_the_token_scorer(self, model: LoadedModel) -> None:
+        """Figures, source and form are those of the scorer and its model."""
+        expected = TokenScorer(model).score([one.sample for one in REQUESTS])
         backend = LocalBackend(lambda: model, configuration="tiny")
 
         results = backend.score(REQUESTS)
@@ -181,27 +182,52 @@ class TestDefaults:
 
         assert (model.name, defaults.is_reference(model.name)) == (defaults.REFERENCE, True)
 
-    @pytest.mark.parametrize("offline", [True, False])
-    def test_without_a_hub(
-        self,
-        folder: Path,
-        tmp_path: Path,
-        monkeypatch: pytest.MonkeyPatch,
-        caplog: pytest.LogCaptureFixture,
-        *,
-        offline: bool,
+    def test_nothing_is_here(
+        self, folder: Path, hub: Hub, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """Where Qwen2.5 is neither cached nor to be had, the packaged model scores, with a warning."""
-        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-
-        model = defaults.load(device="cpu", offline=offline, reference=folder)
+        """Where Qwen2.5 is not in the cache the packaged model scores, with a warning."""
+        model = defaults.load(device="cpu", reference=folder)
 
         assert model.name == defaults.REFERENCE
         assert "reference model, not for production" in caplog.text
+        assert hub.asked == []
+
+    def test_what_is_here(self, folder: Path, hub: Hub) -> None:
+        """Who names no model gets Qwen2.5 out of the cache, and nobody is asked for a newer one."""
+        hub.put_into_cache(defaults.ON_CPU, folder)
+
+        model = defaults.load(device="cpu")
+
+        assert (model.name, model.revision) == (defaults.ON_CPU, COMMIT)
+        assert hub.asked == []
+
+    def test_what_does_not_fit(
+        self, folder: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A model that is here and too large is passed over; one that is named is an error."""
+        hub.put_into_cache(defaults.ON_CPU, folder)
+        sizes = iter([1_000, 10**9, 1_000])
+        monkeypatch.setattr("cert_otel.scoring.models.count_free_bytes", lambda _: next(sizes))
+
+        assert defaults.load(device="cpu", reference=folder).name == defaults.REFERENCE
+        with pytest.raises(ModelTooLargeError):
+            defaults.load(defaults.ON_CPU, device="cpu")
+
+    def test_a_name(self, folder: Path, hub: Hub) -> None:
+        """A model that is named and here is loaded at once; the hub is asked for others alone."""
+        hub.put_into_cache("someone/tiny", folder)
+
+        assert defaults.load("someone/tiny", device="cpu").name == "someone/tiny"
+        with pytest.raises(HubUnreachableError):
+            defaults.load("someone/other", device="cpu", offline=True)
+        assert hub.asked == []
+        with pytest.raises(ModelNotFoundError, match="no such model on the hub"):
+            defaults.load("someone/other", device="cpu")
+        assert hub.asked
 
     def test_a_folder(self, folder: Path) -> None:
-        """A name or folder is what is loaded, and nothing else in its place."""
-        assert defaults.load(folder, device="cpu").name == str(folder)
+        """It is what is loaded, by its own name, and nothing else in its place."""
+        assert defaults.load(folder, device="cpu").name == folder.name
         with pytest.raises(ModelNotFoundError, match="no such folder"):
             defaults.load(folder / "none", device="cpu")
 

@@ -6,6 +6,7 @@ import socket
 import time
 from typing import TYPE_CHECKING, Any, Literal
 
+import httpx2
 import numpy as np
 import pytest
 import stamina
@@ -13,10 +14,13 @@ from tests.scoring.completions_server import CompletionsServer, serve
 from tests.scoring.reference import build_tokenizer
 
 from cert_otel.errors import BackendError, ConfigError
+from cert_otel.scoring.backends.local import LocalBackend
 from cert_otel.scoring.backends.openai_compatible import OpenAICompatibleBackend
-from cert_otel.scoring.backends.scored import Request
-from cert_otel.scoring.engine import Engine
+from cert_otel.scoring.backends.scored import Request, TextGenerator
+from cert_otel.scoring.monitor import HamiltonianMonitor
+from cert_otel.scoring.monitor_types import GenerationTimeout, TrajectoryAnalysis
 from cert_otel.scoring.prompts import Sample
+from cert_otel.scoring.scorer import TokenScorer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,8 +28,8 @@ if TYPE_CHECKING:
     from tests.scoring.reference import Reference
 
     from cert_otel.scoring.backends.scored import Scored
-    from cert_otel.scoring.engine import Result
     from cert_otel.scoring.networks import LoadedModel
+    from cert_otel.scoring.scorer import Result
 
 SAMPLES = (
     Sample(prompt="What is 2+2?", completion="4"),
@@ -74,13 +78,13 @@ def is_same(remote: Scored, local: Result) -> bool:
 
 
 class TestFigures:
-    """What the server tells is what the engine computes."""
+    """What the server tells is what the scorer computes."""
 
-    def test_are_those_of_the_engine(
+    def test_are_those_of_the_token_scorer(
         self, backend: OpenAICompatibleBackend, model: LoadedModel
     ) -> None:
-        """Every column that a server can give equals the engine's, over the completion alone."""
-        local = Engine(model).score(SAMPLES)
+        """Every column that a server can give equals the scorer's, over the completion alone."""
+        local = TokenScorer(model).score(SAMPLES)
 
         remote = ask(backend, *SAMPLES)
 
@@ -93,7 +97,7 @@ class TestFigures:
     ) -> None:
         """With a tokenizer the server need not be asked for tokens, and offsets are known."""
         backend = OpenAICompatibleBackend(server.url, "tiny", tokenizer=build_tokenizer())
-        local = Engine(model).score(SAMPLES)
+        local = TokenScorer(model).score(SAMPLES)
 
         remote = ask(backend, *SAMPLES)
 
@@ -104,7 +108,7 @@ class TestFigures:
     def test_echo(self, server: CompletionsServer, model: LoadedModel) -> None:
         """From an echoed prompt the same figures come, but for the rank, which it does not tell."""
         backend = OpenAICompatibleBackend(server.url, "tiny", protocol="echo")
-        (local,) = Engine(model).score(SAMPLES[1:2])
+        (local,) = TokenScorer(model).score(SAMPLES[1:2])
 
         (remote,) = ask(backend, SAMPLES[1])
 
@@ -140,7 +144,7 @@ class TestFigures:
         """A text that is longer than the server's window takes several, as here."""
         server.max_model_len = 65
         sample = Sample(prompt="Tell me all.", completion="All that is known of it. " * 12)
-        (local,) = Engine(model, max_tokens=64).score([sample])
+        (local,) = TokenScorer(model, max_tokens=64).score([sample])
 
         (remote,) = ask(backend, sample)
 
@@ -324,3 +328,157 @@ class TestProblems:
 
         with pytest.raises(BackendError, match="ConnectError"):
             ask(OpenAICompatibleBackend(url, "tiny"), SAMPLES[0])
+
+
+class TestGenerate:
+    """The server writes the answers that it scores."""
+
+    def test_writes_as_the_model_does(
+        self, backend: OpenAICompatibleBackend, model: LoadedModel
+    ) -> None:
+        """With temperature 0, the texts of the same model here, in the order of the prompts."""
+        prompts = ["Where is Rome?", "Why?", "What is 2+2?"]
+        local = LocalBackend(lambda: model, configuration="tiny")
+        options: dict[str, Any] = {"max_new_tokens": 12, "temperature": 0}
+
+        remote = backend.generate(prompts, **options)
+
+        assert isinstance(backend, TextGenerator)
+        assert [one.text for one in remote] == [
+            one.text for one in local.generate(prompts, **options)
+        ]
+        assert all(one.reason is None for one in remote)
+
+    def test_with_the_tokenizer_at_hand(self, server: CompletionsServer) -> None:
+        """The prompt is the same, and no other request is made."""
+        made = OpenAICompatibleBackend(server.url, "tiny", tokenizer=build_tokenizer())
+
+        (written,) = made.generate(["Why?"], max_new_tokens=5, temperature=0.7)
+
+        (body,) = server.asked
+        assert written.text is not None
+        assert (body["max_tokens"], body["temperature"]) == (5, 0.7)
+        assert build_tokenizer().decode(body["prompt"]) == "<|user|>Why?<|end|><|assistant|>"
+
+    def test_ends_at_the_deadline(
+        self, server: CompletionsServer, backend: OpenAICompatibleBackend
+    ) -> None:
+        """A server that falls silent in the middle does not keep anybody waiting beyond it."""
+        server.falls_silent = True
+        begin = time.monotonic()
+
+        (written,) = backend.generate(
+            ["Where is Rome?"], max_new_tokens=12, temperature=0, deadline=begin + 0.5
+        )
+
+        assert written == (None, 1, "deadline", None)
+        assert not server.over.is_set()
+
+    def test_ends_when_it_is_cancelled(self, backend: OpenAICompatibleBackend) -> None:
+        """It is asked with each part of the text."""
+        answers = iter([False] * 8 + [True] * 9)
+
+        (written,) = backend.generate(
+            ["Where is Rome?"],
+            max_new_tokens=50,
+            temperature=0,
+            is_cancelled=lambda: next(answers),
+        )
+
+        assert (written.text, written.reason) == (None, "cancelled")
+
+    def test_a_prompt_longer_than_the_window(
+        self, server: CompletionsServer, backend: OpenAICompatibleBackend
+    ) -> None:
+        """It is not sent; the limit leaves room for the answer."""
+        server.max_model_len = 64
+
+        (written,) = backend.generate(["Why? " * 20], max_new_tokens=10, temperature=0)
+
+        assert (written.text, written.reason, written.limit) == (None, "prompt_too_long", 54)
+        assert server.completions == []
+
+    def test_tries_again_before_the_first_word(
+        self, server: CompletionsServer, backend: OpenAICompatibleBackend
+    ) -> None:
+        """What may pass is tried again, as for figures."""
+        server.problems.extend([(503, {}), (429, {"retry-after": "0"})])
+
+        (written,) = backend.generate(["Why?"], max_new_tokens=3, temperature=0)
+
+        assert written.text is not None
+        assert len(server.completions) == 3
+
+    @pytest.mark.parametrize("status", [400, 404, 500])
+    def test_a_server_that_does_not(
+        self, status: int, server: CompletionsServer, backend: OpenAICompatibleBackend
+    ) -> None:
+        """Is left for the next backend."""
+        server.problems.extend([(status, {})] * 3)
+
+        with pytest.raises(BackendError, match=f"answered {status}"):
+            backend.generate(["Why?"], max_new_tokens=3, temperature=0)
+
+    @pytest.mark.parametrize(
+        ("events", "problem"),
+        [
+            ('data: {"error": {"message": "no memory"}}\n\n', "no memory"),
+            ('data: {"choices": [{"index": 0, "text": "It "}]}\n\n', "ended its answer in the"),
+            ("data: <html>\n\n", "not the event that was expected"),
+        ],
+    )
+    def test_an_answer_that_is_none(self, events: str, problem: str) -> None:
+        """An error in the middle of the stream is one of the server."""
+
+        def answer(request: httpx2.Request) -> httpx2.Response:
+            if request.url.path == "/tokenize":
+                return httpx2.Response(200, json={"tokens": [1], "max_model_len": 99})
+            return httpx2.Response(200, text=events)
+
+        made = OpenAICompatibleBackend(
+            "http://server/v1", "tiny", transport=httpx2.MockTransport(answer)
+        )
+
+        with pytest.raises(BackendError, match=problem):
+            made.generate(["Why?"], max_new_tokens=3, temperature=0)
+
+
+class TestMonitor:
+    """A monitor whose first backend is a server."""
+
+    def test_writes_and_scores_by_it(
+        self, backend: OpenAICompatibleBackend, model: LoadedModel
+    ) -> None:
+        """No model is loaded here; the figures are those of the same model."""
+        monitor = HamiltonianMonitor(backends=[backend], embedder=None)
+
+        outcome = monitor.analyze("Where is Rome?", max_new_tokens=12, temperature=0)
+
+        assert isinstance(outcome, TrajectoryAnalysis)
+        assert (outcome.backend, outcome.model_name) == ("openai-compatible", "tiny")
+        sample = Sample(prompt="Where is Rome?", completion=outcome.generated_text)
+        (local,) = TokenScorer(model).score([sample])
+        assert local.score is not None
+        assert outcome.avg_perplexity == pytest.approx(local.score.perplexity, rel=1e-3)
+
+    def test_ends_at_its_timeout(
+        self, server: CompletionsServer, backend: OpenAICompatibleBackend
+    ) -> None:
+        """With the error that a local model gives."""
+        server.falls_silent = True
+        monitor = HamiltonianMonitor(backends=[backend], embedder=None)
+
+        outcome = monitor.analyze("Where is Rome?", timeout=0.5)
+
+        assert isinstance(outcome, GenerationTimeout)
+
+    def test_the_next_one_writes(self, model: LoadedModel) -> None:
+        """Where the server is not there."""
+        absent = OpenAICompatibleBackend("http://127.0.0.1:9/v1", "tiny")
+        local = LocalBackend(lambda: model, configuration="tiny")
+        monitor = HamiltonianMonitor(backends=[absent, local], embedder=None)
+
+        outcome = monitor.analyze("Where is Rome?", max_new_tokens=12, temperature=0)
+
+        assert isinstance(outcome, TrajectoryAnalysis)
+        assert outcome.backend == "local"

@@ -6,13 +6,16 @@ of an echoed prompt, which name tokens by their text and know no rank.
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import msgspec
 import numpy as np
 
 from cert_otel.scoring.backends.scored import TokenFigures
 from cert_otel.scoring.token_scores import TOP_K
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 Protocol = Literal["prompt_logprobs", "echo"]
 
@@ -52,6 +55,13 @@ class Completions(msgspec.Struct, frozen=True):
     model: str | None = None
 
 
+class _Event(msgspec.Struct, frozen=True):
+    """A part of a text that is being written."""
+
+    choices: list[Choice] = []
+    error: Any = None
+
+
 class Tokenized(msgspec.Struct, frozen=True):
     """A reply of `POST /tokenize`."""
 
@@ -64,6 +74,34 @@ class _Position(NamedTuple):
     rank: int | None
     top: tuple[float, ...]
     """Logprobs of the likeliest, descending."""
+
+
+_EVENT: Final = "data:"
+_LAST: Final = "[DONE]"
+
+
+def read_events(lines: Iterable[str]) -> Iterator[str]:
+    """Yield the parts of a text that is being written, for one prompt.
+
+    Raises:
+        ValueError: A line is no part of a completion or tells of an error, or the end is missing.
+    """
+    for line in lines:
+        if line.startswith(_EVENT):  # others are empty, or comments that keep the connection
+            if line.endswith(_LAST):
+                return
+            yield from _read_event(line)
+    raise ValueError("the server ended its answer in the middle")
+
+
+def _read_event(line: str) -> list[str]:
+    try:
+        event = msgspec.json.decode(line.removeprefix(_EVENT), type=_Event)
+    except msgspec.DecodeError as error:
+        raise ValueError(f"not the event that was expected: {error}") from error
+    if event.error is not None:
+        raise ValueError(f"the server ended its answer: {event.error}")
+    return [choice.text for choice in event.choices if choice.text]
 
 
 def make_request(model: str, prompts: list[list[int]], protocol: Protocol) -> dict[str, Any]:

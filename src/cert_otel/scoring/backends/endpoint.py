@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -16,7 +18,7 @@ from cert_otel.errors import BackendError, ConfigError
 from cert_otel.scoring.backends.scored import CANCELLED, DEADLINE, never
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator, Iterator
 
 T = TypeVar("T")
 
@@ -106,14 +108,11 @@ class Endpoint:
             LateError: The deadline has passed, or the job was cancelled.
             BackendError: The server does not answer, or not in this protocol.
         """
-        try:
-            content = self._send(url, body, job)
-        except httpx2.HTTPStatusError as error:
-            raise self._explain(error, url) from error
-        except httpx2.TransportError as error:
-            if job.deadline is not None and self._clock() >= job.deadline:
-                raise LateError(DEADLINE) from error
-            raise BackendError(self._name, f"{url}: {type(error).__name__}: {error}") from error
+        content = b""
+        with self._explained(url, job):
+            for attempt in self._try(job):
+                with attempt:
+                    content = self._send(url, body, job)
         try:
             return msgspec.json.decode(content, type=kind)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -121,30 +120,63 @@ class Endpoint:
                 self._name, f"{url}: not the reply that was expected: {error}"
             ) from error
 
-    def _send(self, url: str, body: dict[str, Any], job: Job) -> bytes:
-        """Send, and again where the reason may pass, within the deadline."""
-        content = b""
-        for attempt in stamina.retry_context(
-            on=_find_wait,
-            attempts=self._attempts,
-            timeout=self._find_rest(job),
-            wait_initial=_FIRST_WAIT_S,
-            wait_max=_LONGEST_WAIT_S,
-        ):
-            with attempt:
-                content = self._send_once(url, body, job)
-        return content
+    def stream(self, url: str, body: dict[str, Any], job: Job) -> Generator[str]:
+        """Yield the lines of an answer as they come; to close it ends it at the server.
 
-    def _send_once(self, url: str, body: dict[str, Any], job: Job) -> bytes:
+        Raises:
+            RefusedError: As `post`, like the others; after the first line nothing is tried again.
+        """
+        with self._explained(url, job):
+            for attempt in self._try(job):
+                with attempt:
+                    response, release = self._open(url, body, job)
+            try:
+                with _shut_after(response, self._find_rest(job)):
+                    for line in response.iter_lines():
+                        self._find_rest(job)
+                        yield line
+                self._find_rest(job)  # what was shut looks as if it had ended
+            finally:
+                response.close()
+                release()
+
+    def _try(self, job: Job) -> Iterator[Any]:
+        return iter(
+            stamina.retry_context(
+                on=_find_wait,
+                attempts=self._attempts,
+                timeout=self._find_rest(job),
+                wait_initial=_FIRST_WAIT_S,
+                wait_max=_LONGEST_WAIT_S,
+            )
+        )
+
+    def _send(self, url: str, body: dict[str, Any], job: Job) -> bytes:
+        response, release = self._open(url, body, job)
+        try:
+            return response.read()
+        finally:
+            response.close()
+            release()
+
+    def _open(
+        self, url: str, body: dict[str, Any], job: Job
+    ) -> tuple[httpx2.Response, Callable[[], None]]:
+        """Return the answer with its body unread, and what gives its slot back."""
         if not self._slots.acquire(timeout=self._find_rest(job)):
             raise LateError(DEADLINE)
         try:
             self._wait_for_rate(job)
             patience = min(self._find_rest(job) or PATIENCE_S, PATIENCE_S)
-            response = self._client.post(url, json=body, timeout=patience)
-        finally:
+            request = self._client.build_request("POST", url, json=body, timeout=patience)
+            response = self._client.send(request, stream=True)
+            if response.is_error:
+                response.read()
+                response.close()
+            return response.raise_for_status(), self._slots.release
+        except BaseException:
             self._slots.release()
-        return response.raise_for_status().content
+            raise
 
     def _wait_for_rate(self, job: Job) -> None:
         if self._limiter is None:
@@ -164,6 +196,18 @@ class Endpoint:
             raise LateError(DEADLINE)
         return rest
 
+    @contextmanager
+    def _explained(self, url: str, job: Job) -> Iterator[None]:
+        try:
+            yield
+        except httpx2.HTTPStatusError as error:
+            raise self._explain(error, url) from error
+        except httpx2.TransportError as error:
+            if job.deadline is not None and self._clock() >= job.deadline:
+                raise LateError(DEADLINE) from error
+            problem = f"{url}: {type(error).__name__}: {error}"
+            raise BackendError(self._name, problem) from error
+
     def _explain(self, error: httpx2.HTTPStatusError, url: str) -> Exception:
         status = error.response.status_code
         said = error.response.text[:300]
@@ -177,6 +221,27 @@ class Endpoint:
             404: f"; check base_url, and that the server serves {self._model!r}",
         }.get(status, "")
         return BackendError(self._name, f"{url} answered {status}: {said}{advice}")
+
+
+@contextmanager
+def _shut_after(response: httpx2.Response, rest_s: float | None) -> Iterator[None]:
+    """End an answer when the time is over, even if the server has fallen silent."""
+    stream = response.extensions.get("network_stream")
+    connection = None if stream is None else stream.get_extra_info("socket")
+    if rest_s is None or connection is None:
+        yield
+        return
+    timer = threading.Timer(rest_s, _shut, [connection])
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _shut(connection: socket.socket) -> None:
+    with suppress(OSError):  # it was closed meanwhile
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 def _find_wait(error: Exception) -> bool | float:

@@ -20,15 +20,15 @@ from cert_otel.scoring.backends.scored import (
     TokenFigures,
     never,
 )
-from cert_otel.scoring.engine import Engine
+from cert_otel.scoring.scorer import TokenScorer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from cert_otel.scoring.backends.scored import Request
-    from cert_otel.scoring.engine import Result
     from cert_otel.scoring.networks import LoadedModel
+    from cert_otel.scoring.scorer import Result
 
 NAME: Final = "local"
 LOAD_AGAIN_AFTER_S: Final = 5.0
@@ -45,6 +45,7 @@ class LocalBackend:
         load: Callable[[], LoadedModel],
         *,
         configuration: str,
+        embed_steps: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Set up; nothing is loaded.
@@ -52,13 +53,15 @@ class LocalBackend:
         Args:
             load: Called at the first use, and again after `close`.
             configuration: Names the model, with whatever changes its figures.
+            embed_steps: Give the vectors of question and steps as well, by `hidden`.
             clock: Deadlines are readings of it.
         """
         self.configuration = f"{NAME} {configuration}"
         self._load = load
+        self._embed_steps = embed_steps
         self._clock = clock
         self._lock = threading.Lock()
-        self._engine: Engine | None = None
+        self._scorer: TokenScorer | None = None
         self._failed: tuple[float, CertOtelError] | None = None
 
     @classmethod
@@ -70,6 +73,7 @@ class LocalBackend:
         use_8bit: bool = False,
         revision: str | None = None,
         offline: bool = False,
+        embed_steps: bool = False,
     ) -> Self:
         """Return the backend of a model by name or folder, or of the default; see `defaults.load`."""
         load = partial(
@@ -80,7 +84,8 @@ class LocalBackend:
             revision=revision,
             offline=offline,
         )
-        return cls(load, configuration=repr((str(model_name), load.keywords)))
+        configuration = repr((str(model_name), load.keywords))
+        return cls(load, configuration=configuration, embed_steps=embed_steps)
 
     def preload(self) -> None:
         """Load the model now.
@@ -89,7 +94,7 @@ class LocalBackend:
             CertOtelError: It cannot be loaded.
         """
         with self._lock:
-            self._get_engine()
+            self._get_scorer()
 
     def score(
         self,
@@ -106,13 +111,13 @@ class LocalBackend:
         with self._held_until(deadline) as held:
             if not held:
                 return [self._give_up()] * len(requests)
-            engine = self._get_engine()
-            results = engine.score(
+            scorer = self._get_scorer()
+            results = scorer.score(
                 [request.sample for request in requests],
                 deadline=deadline,
                 is_cancelled=is_cancelled,
             )
-        return [_convert(result, engine.model) for result in results]
+        return [_convert(result, scorer.model) for result in results]
 
     def generate(
         self,
@@ -132,7 +137,7 @@ class LocalBackend:
             if not held:
                 return [Generated(None, 0, self._give_up().reason)] * len(prompts)
             return generate(
-                self._get_engine().model,
+                self._get_scorer().model,
                 prompts,
                 max_new_tokens=max_new_tokens,
                 temperature=temperature,
@@ -142,7 +147,7 @@ class LocalBackend:
     def close(self) -> None:
         """Let go of the model; the next use loads it again."""
         with self._lock:
-            self._engine = None
+            self._scorer = None
             self._failed = None
 
     @contextmanager
@@ -158,22 +163,24 @@ class LocalBackend:
 
     def _give_up(self) -> Scored:
         """Return what becomes of a request that the model was not free for in time."""
-        if self._engine is None:
+        if self._scorer is None:
             return Scored(
                 status="error", backend=NAME, reason=MODEL_NOT_LOADED, detail=STILL_LOADING
             )
         return Scored(status="skipped", backend=NAME, reason=DEADLINE)
 
-    def _get_engine(self) -> Engine:
-        if self._engine is None:
+    def _get_scorer(self) -> TokenScorer:
+        if self._scorer is None:
             self._raise_if_just_failed()
             try:
-                self._engine = Engine(self._load(), clock=self._clock)
+                self._scorer = TokenScorer(
+                    self._load(), embed_steps=self._embed_steps, clock=self._clock
+                )
             except CertOtelError as problem:
                 self._failed = self._clock(), problem
                 raise
             self._failed = None
-        return self._engine
+        return self._scorer
 
     def _raise_if_just_failed(self) -> None:
         if self._failed is not None:
@@ -197,4 +204,5 @@ def _convert(result: Result, model: LoadedModel) -> Scored:
         form_reason=result.form_reason,
         pieces=result.pieces,
         cut_tokens=result.cut_tokens,
+        vectors=result.vectors,
     )

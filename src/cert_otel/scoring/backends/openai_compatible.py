@@ -1,6 +1,6 @@
 """A server that speaks OpenAI's completions API and tells logprobs of prompts: vLLM, SGLang.
 
-For when one machine is not enough. It cannot tell the entropy over the vocabulary, which stays
+For when one machine is not enough: it writes answers, and scores them. It cannot tell the entropy over the vocabulary, which stays
 `None`; rank and the figures of the ten likeliest are there where the server sends them.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,13 +22,15 @@ from cert_otel.scoring.backends.scored import (
     EMPTY,
     NOT_FINITE,
     REFUSED,
+    TOO_LONG,
+    Generated,
     Scored,
     TokenFigures,
     never,
     summarise_figures,
 )
 from cert_otel.scoring.packing import Piece, split_text
-from cert_otel.scoring.prompts import NO_TEMPLATE, encode, flatten_messages
+from cert_otel.scoring.prompts import NO_TEMPLATE, Sample, encode, flatten_messages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -36,7 +39,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from cert_otel.scoring.backends.scored import Request
-    from cert_otel.scoring.prompts import Sample, Span
+    from cert_otel.scoring.prompts import Span
 
 NAME: Final = "openai-compatible"
 
@@ -143,6 +146,25 @@ class OpenAICompatibleBackend:
             for owner, text in enumerate(texts)
         ]
 
+    def generate(
+        self,
+        prompts: Sequence[str],
+        *,
+        max_new_tokens: int,
+        temperature: float,
+        deadline: float | None = None,
+        is_cancelled: Callable[[], bool] = never,
+    ) -> list[Generated]:
+        """Write a completion of each prompt, in order; at the deadline the server is told to end.
+
+        Raises:
+            BackendError: The server does not answer, or not in this protocol.
+        """
+        job = Job(deadline, is_cancelled)
+        sampling = {"max_tokens": max_new_tokens, "temperature": temperature}
+        with ThreadPoolExecutor(self._workers) as pool:
+            return list(pool.map(lambda prompt: self._write(prompt, sampling, job), prompts))
+
     def close(self) -> None:
         """Close idle connections."""
         self._endpoint.close()
@@ -164,6 +186,14 @@ class OpenAICompatibleBackend:
 
     def _encode_there(self, sample: Sample, job: Job) -> _Text:
         completion = self._tokenize({"prompt": sample.completion, "add_special_tokens": False}, job)
+        prompt, form, reason = self._encode_prompt(sample, job)
+        # Without anything before it, the first token is predicted by nothing.
+        first = len(prompt) or 1
+        ids = (*prompt, *completion)
+        return _Text(ids=ids, scored_from=first, form=form, form_reason=reason or None)
+
+    def _encode_prompt(self, sample: Sample, job: Job) -> tuple[list[int], str, str]:
+        """Return what stands before the answer, its form, and why that is no chat."""
         messages, joined = flatten_messages(sample)
         form, reason = "joined", "no prompt"
         prompt: list[int] | None = None
@@ -177,10 +207,7 @@ class OpenAICompatibleBackend:
                 reason = f"{NO_TEMPLATE}, or the server refused it: {refusal}"
         if prompt is None:
             prompt = self._tokenize({"prompt": joined, "add_special_tokens": True}, job)
-        # Without anything before it, the first token is predicted by nothing.
-        first = len(prompt) or 1
-        ids = (*prompt, *completion)
-        return _Text(ids=ids, scored_from=first, form=form, form_reason=reason or None)
+        return prompt, form, reason
 
     def _tokenize(self, body: dict[str, Any], job: Job) -> list[int]:
         url = self._url.removesuffix("/v1") + "/tokenize"
@@ -188,6 +215,32 @@ class OpenAICompatibleBackend:
         if reply.max_model_len is not None:
             self._window = reply.max_model_len - 1  # one token is generated
         return reply.tokens
+
+    def _write(self, prompt: str, sampling: dict[str, Any], job: Job) -> Generated:
+        pieces: list[str] = []
+        try:
+            ids = self._encode_question(prompt, job)
+            limit = max(self._window + 1 - sampling["max_tokens"], 0) if self._window else None
+            if limit is not None and len(ids) > limit:
+                return Generated(None, len(ids), TOO_LONG, limit)
+            body = {"model": self.model, "prompt": ids, "stream": True, **sampling}
+            with closing(self._endpoint.stream(f"{self._url}/completions", body, job)) as lines:
+                pieces.extend(_completions.read_events(lines))
+        except LateError as late:
+            return Generated(None, len(pieces), str(late))
+        except RefusedError as refusal:
+            raise BackendError(NAME, str(refusal)) from refusal
+        except ValueError as problem:
+            raise BackendError(NAME, f"{self._url}: {problem}") from problem
+        return Generated("".join(pieces), len(pieces))
+
+    def _encode_question(self, prompt: str, job: Job) -> list[int]:
+        sample = Sample(prompt=prompt, completion="")
+        if self._tokenizer is None:
+            return self._encode_prompt(sample, job)[0]
+        with self._tokenizing:
+            ids: list[int] = encode(self._tokenizer, [sample])[0].ids.tolist()
+            return ids
 
     def _split(self, owner: int, text: _Text) -> list[Piece]:
         ids = np.asarray(text.ids, dtype=np.int64)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from cert_otel.records import ScoreStatus
+    from cert_otel.scoring.hidden import StepVectors
     from cert_otel.scoring.prompts import Span
     from cert_otel.scoring.token_scores import Floats, Ints
 
@@ -80,7 +81,7 @@ class Scored:
     backend: str
     """Name of the backend that made it."""
     reason: str | None = None
-    """Of an error or a skip, as `engine.Result` names it, or one of the names above."""
+    """Of an error or a skip, as `scorer.Result` names it, or one of the names above."""
     detail: str | None = None
     """What happened, in words."""
     scorer: str | None = None
@@ -96,6 +97,8 @@ class Scored:
     form_reason: str | None = None
     pieces: int = 1
     cut_tokens: int = 0
+    vectors: StepVectors | None = None
+    """Of question and steps, of a backend that was told to embed them."""
 
     @property
     def is_final(self) -> bool:
