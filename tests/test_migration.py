@@ -39,7 +39,11 @@ FOLDERS: Final = frozenset(
 """Of the design, where names may come from later."""
 METRICS: Final = frozenset(
     value for name, value in vars(semconv).items() if name.startswith("METRIC_")
-)
+) | {
+    metric.name
+    for metric in vars(semconv.Prometheus).values()
+    if isinstance(metric, semconv.PrometheusName)
+}
 MESSAGES: Final = [{"role": "user", "content": "hi"}]
 CALL: Final[dict[str, Any]] = {
     "timestamp": "2025-01-15T10:30:00Z",

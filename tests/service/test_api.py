@@ -229,13 +229,10 @@ class TestScore:
 
 
 class TestEvaluate:
-    def test_an_answer_is_judged(self, offering: Offering) -> None:
-        """Confidence, threshold and each evaluation are answered."""
-        body = {
-            "answer": "Paris.",
-            "question": "Where?",
-            "context": ["It is Paris.", {"text": "b"}],
-        }
+    @pytest.mark.parametrize("context", ["It is Paris.", ["It is Paris.", {"text": "b"}]])
+    def test_an_answer_is_judged(self, offering: Offering, context: Any) -> None:
+        """Confidence, threshold and each evaluation are answered; a text is a context of one."""
+        body = {"answer": "Paris.", "question": "Where?", "context": context}
         status, _, answer = offering.request("/v1/evaluate", body)
 
         assert (status, answer["confidence"], answer["passed"]) == (200, 0.9, True)

@@ -88,7 +88,8 @@ class EvaluateRequest(_Model):
     """An answer, and what it may rest on."""
 
     answer: Text
-    context: list[str | Passage] = []
+    context: str | list[str | Passage] = []
+    """Passages; a single text is one."""
     question: str | None = None
 
 
@@ -215,7 +216,8 @@ def make_application(settings: Settings, tokens: Tokens, metrics: Metrics) -> Gu
     @api.post("/v1/evaluate", response_model=EvaluateResponse, responses=_RESPONSES)
     async def evaluate(request: EvaluateRequest) -> Any:
         """Judge an answer against its context: is it borne out?"""
-        context = [_make_passage(passage) for passage in request.context]
+        given = [request.context] if isinstance(request.context, str) else request.context
+        context = [_make_passage(passage) for passage in given]
         record = Record(
             kind="inference",
             timestamp=datetime.now(UTC),
