@@ -317,6 +317,21 @@ class Prometheus:
     )
 
 
+# -- The receiver's metrics --------------------------------------------------------------------
+class ReceiverMetrics:
+    """Prometheus names of what the receiver counts."""
+
+    REQUESTS: Final = "cert_receiver_requests_total"
+    BYTES: Final = "cert_receiver_bytes_total"
+    DURATION: Final = "cert_receiver_request_seconds"
+    BACKLOG_ROWS: Final = "cert_inbox_backlog_payloads"
+    BACKLOG_BYTES: Final = "cert_inbox_backlog_bytes"
+    BACKLOG_AGE: Final = "cert_inbox_backlog_age_seconds"
+    CAP_BYTES: Final = "cert_inbox_accepted_bytes"
+    COMMIT: Final = "cert_inbox_commit_seconds"
+    COMMIT_FAILURES: Final = "cert_inbox_commit_failures_total"
+
+
 # -- Names of others, read and never written ---------------------------------------------------
 class FormerGenAI:
     """What the GenAI conventions and their first instrumentors called things before."""
@@ -492,18 +507,3 @@ class Vercel:
     TOOL_NAME: Final = "ai.toolCall.name"
     TOOL_ARGUMENTS: Final = "ai.toolCall.args"
     TOOL_RESULT: Final = "ai.toolCall.result"
-
-
-# -- The receiver's metrics --------------------------------------------------------------------
-class ReceiverMetrics:
-    """Prometheus names of what the receiver counts."""
-
-    REQUESTS: Final = "cert_receiver_requests_total"
-    BYTES: Final = "cert_receiver_bytes_total"
-    DURATION: Final = "cert_receiver_request_seconds"
-    BACKLOG_ROWS: Final = "cert_inbox_backlog_payloads"
-    BACKLOG_BYTES: Final = "cert_inbox_backlog_bytes"
-    BACKLOG_AGE: Final = "cert_inbox_backlog_age_seconds"
-    CAP_BYTES: Final = "cert_inbox_accepted_bytes"
-    COMMIT: Final = "cert_inbox_commit_seconds"
-    COMMIT_FAILURES: Final = "cert_inbox_commit_failures_total"

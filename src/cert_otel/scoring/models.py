@@ -100,7 +100,7 @@ def load_model(
             **arguments,
         )
     _check_tokenizer(name, tokenizer, network)
-    found = find_revision(name, revision)
+    found = find_revision(name, arguments["revision"])
     with explained(name, offline=offline) if quantization else nullcontext():
         return prepare(
             network,
