@@ -17,12 +17,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlencode
 
-from processes import Background, fetch, find_ports, find_program, quote_end, run_quietly
+from processes import fetch, find_ports, find_program, quote_end, run_in_background, run_quietly
 
 from cert_otel.testing import OtlpSink
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from contextlib import AbstractContextManager
+
+    from processes import Background
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 COLLECTOR: Final = "collector/build/cert-otelcol"
@@ -151,7 +154,7 @@ def open_chain(folder: Path, programs: Programs, environment: Mapping[str, str])
 
 def make_service(
     folder: Path, ports: Ports, results: str, environment: Mapping[str, str]
-) -> Background:
+) -> AbstractContextManager[Background]:
     """Return `cert serve` with its settings written."""
     settings = folder / "cert.yaml"
     text = SERVICE_SETTINGS.format(
@@ -163,12 +166,12 @@ def make_service(
     )
     settings.write_text(text, encoding="utf-8")
     command = [find_program("cert"), "serve", "--config", settings.name]
-    return Background("cert serve", command, environment=environment, folder=folder)
+    return run_in_background("cert serve", command, environment=environment, folder=folder)
 
 
 def make_collector(
     program: Path, folder: Path, ports: Ports, backend: OtlpSink, environment: Mapping[str, str]
-) -> Background:
+) -> AbstractContextManager[Background]:
     """Return the collector with the repository's otel-collector.yaml, its ends in the environment."""
     ends = {
         "CERT_SCORER": f"127.0.0.1:{ports.service_grpc}",
@@ -185,12 +188,14 @@ def make_collector(
         "CERT_QUEUE": str(folder.resolve() / "queue"),
     }
     command = [str(program), "--config", str(CONFIGURATION)]
-    return Background("collector", command, environment={**environment, **ends}, folder=folder)
+    return run_in_background(
+        "collector", command, environment={**environment, **ends}, folder=folder
+    )
 
 
 def make_prometheus(
     program: str, folder: Path, ports: Ports, environment: Mapping[str, str]
-) -> Background:
+) -> AbstractContextManager[Background]:
     """Return a Prometheus that scrapes the service and the collector each second."""
     settings = folder / "prometheus.yml"
     text = PROMETHEUS_SETTINGS.format(
@@ -204,7 +209,7 @@ def make_prometheus(
         "--storage.tsdb.path=prometheus-data",
         f"--web.listen-address=127.0.0.1:{ports.prometheus}",
     ]
-    return Background("prometheus", command, environment=environment, folder=folder)
+    return run_in_background("prometheus", command, environment=environment, folder=folder)
 
 
 def wait_until_ready(chain: Chain, ports: Ports) -> None:

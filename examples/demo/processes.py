@@ -9,11 +9,12 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 PATIENCE_S: Final = 100
 """For one part to do what it is waited for."""
@@ -21,6 +22,8 @@ LOOK_S: Final = 0.1
 STOP_S: Final = 30
 """`cert serve` promises to have ended by then."""
 TAIL_LINES: Final = 15
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""What ends the demonstration: Ctrl-C, `kill`, a terminal that is closed."""
 _DIRECT: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """Loopback needs no proxy, whatever the environment says."""
 
@@ -29,45 +32,58 @@ class DemoError(Exception):
     """A part of the demonstration failed; the message names it."""
 
 
-class Background:
-    """A program in the background, whose output goes into a log file.
+@contextmanager
+def run(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a program; it has ended when the with block is left, however that comes.
 
-    It has ended when the with block is left, however that comes. It is in a session of its own:
-    Ctrl-C reaches the demonstration alone, which then ends everything in order.
+    It is in a session of its own: Ctrl-C reaches the demonstration alone, which then ends
+    everything in order.
+
+    Args:
+        command: Program and arguments.
+        **options: Of `subprocess.Popen`.
     """
+    process = None
+    try:
+        with hold_signals():
+            process = subprocess.Popen(command, start_new_session=True, **options)  # noqa: S603 - our own programs
+        yield process
+    finally:
+        if process is not None and process.poll() is None:
+            end(process)
 
-    def __init__(
-        self, name: str, command: Sequence[str], *, environment: Mapping[str, str], folder: Path
-    ) -> None:
-        self.name = name
-        self.log = folder / f"{name.replace(' ', '-')}.log"
-        self._command = command
-        self._environment = dict(environment)
-        self._folder = folder
-        self._process: subprocess.Popen[bytes] | None = None
 
-    def __enter__(self) -> Self:
-        with self.log.open("wb") as log:
-            self._process = subprocess.Popen(  # noqa: S603 - our own programs
-                self._command,
-                cwd=self._folder,
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        return self
+@contextmanager
+def hold_signals() -> Iterator[None]:
+    """Put signals off: whoever was only half started could not be ended."""
+    held: list[int] = []
+    before = {one: signal.signal(one, lambda number, _: held.append(number)) for one in SIGNALS}
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+    for number in held:
+        signal.raise_signal(number)
 
-    def __exit__(self, *_: object) -> None:
-        if self._process is None:
-            return
-        self._process.terminate()
-        try:
-            self._process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a program that `run` started, with all that it has started itself."""
+    os.killpg(process.pid, signal.SIGTERM)
+    try:
+        process.wait(STOP_S)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+class Background(NamedTuple):
+    """A program in the background."""
+
+    name: str
+    log: Path
+    """What it says."""
+    process: subprocess.Popen[bytes]
 
     def wait_until(self, is_true: Callable[[], bool], *, what: str) -> None:
         """Wait for what this program is to do.
@@ -77,7 +93,7 @@ class Background:
         """
         end_s = time.monotonic() + PATIENCE_S
         while not is_true():
-            code = self._process.poll() if self._process else None
+            code = self.process.poll()
             if code is not None:
                 raise self._fail(f"ended with exit code {code}, before there was: {what}")
             if time.monotonic() > end_s:
@@ -92,6 +108,26 @@ class Background:
         return DemoError(f"{self.name} {problem}\n{quote_end(self.log)}")
 
 
+@contextmanager
+def run_in_background(
+    name: str, command: Sequence[str], *, environment: Mapping[str, str], folder: Path
+) -> Iterator[Background]:
+    """Start a program that works in a folder, and has its log there."""
+    path = folder / f"{name.replace(' ', '-')}.log"
+    with (
+        path.open("wb") as log,
+        run(
+            command,
+            cwd=folder,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        ) as process,
+    ):
+        yield Background(name, path, process)
+
+
 def quote_end(log: Path) -> str:
     """Return the last lines of a log, under its name."""
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -103,31 +139,22 @@ def quote_end(log: Path) -> str:
 def run_step(name: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
     """Run one program to its end and let it print; a failure names it."""
     sys.stdout.flush()
-    try:
-        code = subprocess.run(  # noqa: S603 - our own programs
-            command,
-            env=dict(environment),
-            timeout=PATIENCE_S,
-            check=False,
-            start_new_session=True,
-        ).returncode
-    except subprocess.TimeoutExpired:
-        raise DemoError(f"{name} did not end within {PATIENCE_S} s") from None
+    with run(command, env=dict(environment)) as process:
+        try:
+            code = process.wait(PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            raise DemoError(f"{name} did not end within {PATIENCE_S} s") from None
     if code != 0:
         raise DemoError(f"{name} ended with exit code {code}")
 
 
 def run_quietly(command: Sequence[str], log: Path | None = None) -> bool:
     """Run a program to its end, what it says going to the end of a log; tell whether it succeeded."""
-    with Path(log or os.devnull).open("ab") as output:
-        process = subprocess.Popen(  # noqa: S603 - our own programs
-            command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
-        )
-    try:
+    with (
+        Path(log or os.devnull).open("ab") as output,
+        run(command, stdout=output, stderr=subprocess.STDOUT) as process,
+    ):
         return process.wait() == 0
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGTERM)
 
 
 def find_program(name: str) -> str:
@@ -159,6 +186,6 @@ def fetch(url: str) -> str | None:
 
 
 def end_on_signals() -> None:
-    """Leave every with block when this process is told to end, or its terminal is closed."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    """Leave every with block when this process is told to end, as on Ctrl-C."""
+    for number in SIGNALS[1:]:
         signal.signal(number, lambda *_: sys.exit(1))

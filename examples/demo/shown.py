@@ -94,7 +94,9 @@ def describe_metrics(outcome: Outcome) -> Iterator[str]:
         return
     for promql, values in outcome.measured.items():
         yield f"Prometheus  {promql}"
-        yield from (f"            {labels:29}  {value:g}" for labels, value in values.items())
+        yield from (
+            f"            {labels:29}  {value:g}" for labels, value in sorted(values.items())
+        )
 
 
 def describe_labels(trail: Rows, labels: Mapping[str, str]) -> Iterator[str]:

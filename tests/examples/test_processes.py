@@ -11,11 +11,23 @@ from typing import TYPE_CHECKING
 
 import pytest
 from chain import SERVICE_SETTINGS, Programs
-from processes import Background, DemoError, fetch, find_ports, find_program, run_quietly, run_step
+from processes import (
+    DemoError,
+    fetch,
+    find_ports,
+    find_program,
+    hold_signals,
+    run_in_background,
+    run_quietly,
+    run_step,
+)
 from run import main
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+
+    from processes import Background
 
 DEMO = """
 import sys
@@ -51,11 +63,11 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     assert list_running(tmp_path / "demo") == []
 
 
-def run_python(code: str, folder: Path) -> Background:
+def run_python(code: str, folder: Path) -> AbstractContextManager[Background]:
     """Return a program that is not yet running."""
     folder.mkdir()
     command = [sys.executable, "-c", code]
-    return Background("a part", command, environment=os.environ, folder=folder)
+    return run_in_background("a part", command, environment=os.environ, folder=folder)
 
 
 class TestBackground:
@@ -94,6 +106,23 @@ class TestBackground:
             pytest.raises(DemoError, match=r"had 0.2 s, and there is not: an answer at http"),
         ):
             part.wait_for(f"http://127.0.0.1:{find_ports(1)[0]}")
+
+
+class TestSignals:
+    def test_ctrl_c_waits_until_a_process_is_known(self) -> None:
+        """It comes through at the end of the block, not in it."""
+        reached = []
+
+        def start() -> None:
+            with hold_signals():
+                signal.raise_signal(signal.SIGINT)
+                reached.append("the end")
+
+        with pytest.raises(KeyboardInterrupt):
+            start()
+
+        assert reached == ["the end"]
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 class TestStep:
