@@ -245,11 +245,17 @@ class TestMetrics:
         assert desk.count() == _late.MOST_WAITING + 50
 
     def test_examples(self, desk: Desk) -> None:
-        """What a histogram keeps as an example names the call's span."""
+        """Examples of slow or unlikely answers name the call's span."""
         desk.run()
-        (point,) = desk.collect()["cert.gen_ai.client.perplexity"]
+        found = desk.collect()
+        points = [
+            *found["cert.gen_ai.client.perplexity"],
+            *found["gen_ai.client.operation.duration"],
+        ]
 
-        assert {one.span_id for one in point.exemplars} == {desk.last.context.span_id}
+        named = {one.span_id for point in points for one in point.exemplars}
+        assert desk.last.context.span_id in named
+        assert all(point.exemplars for point in points)
 
 
 class TestFork:

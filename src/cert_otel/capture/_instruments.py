@@ -137,7 +137,8 @@ class Instruments:
             explicit_bucket_boundaries_advisory=_TOKENS,
         )
 
-    # Histograms keep examples of what they saw, with the span of the context that they are given.
+    # Of what is looked into, histograms keep examples: the span of the context that they are given.
+    # An example costs as much as the measurement, so there are none of counts of tokens.
 
     def record_duration(
         self, seconds: float, attributes: Mapping[str, str | int], context: Context
@@ -161,19 +162,17 @@ class Instruments:
             for histogram in self._per_chunk:
                 histogram.record(mean_s, attributes, context)
 
-    def record_usage(
-        self, usage: Usage, attributes: dict[str, str | int], context: Context
-    ) -> None:
+    def record_usage(self, usage: Usage, attributes: dict[str, str | int]) -> None:
         """Record tokens; what was not reported is not recorded."""
         if self._token_usage is not None:
             for kind, count in (("input", usage.input_tokens), ("output", usage.output_tokens)):
                 if count is not None:
                     labels = {**attributes, semconv.TOKEN_TYPE: kind}
-                    self._token_usage.record(count, labels, context)
+                    self._token_usage.record(count, labels)
         if self._input is not None and usage.input_tokens is not None:
-            self._input.record(usage.input_tokens, attributes, context)
+            self._input.record(usage.input_tokens, attributes)
         if self._output is not None and usage.output_tokens is not None:
-            self._output.record(usage.output_tokens, attributes, context)
+            self._output.record(usage.output_tokens, attributes)
         for field, counter in self._usage:
             count = getattr(usage, field)
             if count is not None:

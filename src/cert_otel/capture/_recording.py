@@ -342,7 +342,7 @@ def _write_metrics(
     if call.inference_data is None and not call.foreign:
         # Whoever owns the span records these two for it.
         if call.usage is not None:
-            instruments.record_usage(call.usage, attributes, call.context)
+            instruments.record_usage(call.usage, attributes)
         _write_durations(call, instruments, attributes)
     if cost is not None:
         if cost.currency == _METRIC_CURRENCY:  # prices of the user's own may be in another
