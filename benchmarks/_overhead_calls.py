@@ -52,10 +52,15 @@ HEAD: Final = {"id": "chatcmpl-1", "created": 1795000000, "model": "gpt-4o-2024-
 
 
 class NoSpans(SpanExporter):
-    """Takes spans and does nothing with them."""
+    """Looks at the attributes of spans, as every exporter does, and does nothing with them.
 
-    def export(self, spans: Any) -> SpanExportResult:  # noqa: ARG002 - the interface
-        """Do nothing."""
+    cert-otel works some of them out at the first look; the processor time of this thread counts.
+    """
+
+    def export(self, spans: Any) -> SpanExportResult:
+        """Look at them."""
+        for span in spans:
+            len(span.attributes)
         return SpanExportResult.SUCCESS
 
 
@@ -135,6 +140,12 @@ def start_telemetry(*, with_metrics: bool) -> None:
     if with_metrics:
         reader = PeriodicExportingMetricReader(NoMetrics())
         metrics.set_meter_provider(MeterProvider(metric_readers=[reader]))
+
+
+def flush() -> None:
+    """Export what waits."""
+    provider: Any = trace.get_tracer_provider()
+    provider.force_flush()
 
 
 def make_logprob(token: int) -> dict[str, Any]:
@@ -222,11 +233,16 @@ def make_calls(client: openai.OpenAI) -> dict[str, Callable[[], None]]:
 
 
 def time_calls(call: Callable[[], None], count: int) -> tuple[int, int]:
-    """Return CPU and wall nanoseconds of `count` calls; earlier garbage is not their fault."""
+    """Return CPU and wall nanoseconds of `count` calls and of the export of their spans.
+
+    Spans and garbage of earlier calls are not their fault, and their own are.
+    """
+    flush()
     gc.collect()
     wall, cpu = time.perf_counter_ns(), time.process_time_ns()
     for _ in range(count):
         call()
+    flush()
     return time.process_time_ns() - cpu, time.perf_counter_ns() - wall
 
 

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Final
 from opentelemetry.metrics import Observation
 
 from cert_otel import config, semconv
+from cert_otel.capture._late import Backlog
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from opentelemetry.context import Context
     from opentelemetry.metrics import CallbackOptions, Histogram, Meter
 
     from cert_otel.records import Usage
@@ -47,7 +49,10 @@ class Total:
     attributes of each measurement.
     """
 
-    def __init__(self, meter: Meter, name: str, *, unit: str, description: str) -> None:
+    def __init__(
+        self, meter: Meter, name: str, backlog: Backlog, *, unit: str, description: str
+    ) -> None:
+        self._backlog = backlog
         self._lock = Lock()
         self._sums: dict[tuple[tuple[str, str | int], ...], float] = {}
         meter.create_observable_counter(name, [self._observe], unit=unit, description=description)
@@ -61,6 +66,8 @@ class Total:
             self._sums[key] = self._sums.get(key, 0) + amount
 
     def _observe(self, _: CallbackOptions) -> list[Observation]:
+        # Sums are asked for before histograms are read, so that none of these misses a call.
+        self._backlog.settle()
         with self._lock:
             sums = list(self._sums.items())
         return [Observation(amount, dict(key)) for key, amount in sums]
@@ -72,6 +79,7 @@ class Instruments:
     def __init__(self, meter: Meter) -> None:
         profile = semconv.PROFILES[config.get_config().semconv]
         self._meter = meter
+        self.backlog = Backlog()
         self._durations = self._histograms(profile, semconv.METRIC_OPERATION_DURATION, semconv.METRIC_INFERENCE_DURATION, "Duration of a GenAI call")  # fmt: skip
         self._first_chunk = self._histograms(profile, semconv.METRIC_TIME_TO_FIRST_CHUNK, semconv.METRIC_INFERENCE_TIME_TO_FIRST_CHUNK, "Time from the request to the first chunk")  # fmt: skip
         self._per_chunk = self._histograms(profile, semconv.METRIC_TIME_PER_OUTPUT_CHUNK, semconv.METRIC_INFERENCE_TIME_PER_OUTPUT_CHUNK, "Mean time between the chunks of one stream")  # fmt: skip
@@ -85,15 +93,20 @@ class Instruments:
             self._input = self._token_histogram(semconv.METRIC_INFERENCE_INPUT_TOKENS)
             self._output = self._token_histogram(semconv.METRIC_INFERENCE_OUTPUT_TOKENS)
             self._usage = tuple(
-                (field, Total(meter, name, unit="{token}", description="Tokens used"))
+                (field, Total(meter, name, self.backlog, unit="{token}", description="Tokens used"))
                 for field, name in _USAGE_COUNTERS
             )
         self._cost = Total(
-            meter, semconv.METRIC_COST, unit="USD", description="Cost of GenAI calls"
+            meter,
+            semconv.METRIC_COST,
+            self.backlog,
+            unit="USD",
+            description="Cost of GenAI calls",
         )
         self._unpriced = Total(
             meter,
             semconv.METRIC_UNPRICED,
+            self.backlog,
             unit="{call}",
             description="Calls with usage but without a price",
         )
@@ -124,28 +137,38 @@ class Instruments:
             explicit_bucket_boundaries_advisory=_TOKENS,
         )
 
-    def record_duration(self, seconds: float, attributes: Mapping[str, str | int]) -> None:
+    # Of what is looked into, histograms keep examples: the span of the context that they are given.
+    # An example costs as much as the measurement, so there are none of counts of tokens.
+
+    def record_duration(
+        self, seconds: float, attributes: Mapping[str, str | int], context: Context
+    ) -> None:
         """Record how long a call took, whatever its end."""
         for histogram in self._durations:
-            histogram.record(seconds, attributes)
+            histogram.record(seconds, attributes, context)
 
     def record_chunks(
-        self, first_s: float | None, mean_s: float | None, attributes: Mapping[str, str | int]
+        self,
+        first_s: float | None,
+        mean_s: float | None,
+        attributes: Mapping[str, str | int],
+        context: Context,
     ) -> None:
         """Record a stream's pace: one point a stream, not one a chunk."""
         if first_s is not None:
             for histogram in self._first_chunk:
-                histogram.record(first_s, attributes)
+                histogram.record(first_s, attributes, context)
         if mean_s is not None:
             for histogram in self._per_chunk:
-                histogram.record(mean_s, attributes)
+                histogram.record(mean_s, attributes, context)
 
     def record_usage(self, usage: Usage, attributes: dict[str, str | int]) -> None:
         """Record tokens; what was not reported is not recorded."""
         if self._token_usage is not None:
             for kind, count in (("input", usage.input_tokens), ("output", usage.output_tokens)):
                 if count is not None:
-                    self._token_usage.record(count, {**attributes, semconv.TOKEN_TYPE: kind})
+                    labels = {**attributes, semconv.TOKEN_TYPE: kind}
+                    self._token_usage.record(count, labels)
         if self._input is not None and usage.input_tokens is not None:
             self._input.record(usage.input_tokens, attributes)
         if self._output is not None and usage.output_tokens is not None:
@@ -163,9 +186,11 @@ class Instruments:
         """Count a call that has usage and no price."""
         self._unpriced.add(1, attributes)
 
-    def record_perplexity(self, perplexity: float, attributes: Mapping[str, str | int]) -> None:
+    def record_perplexity(
+        self, perplexity: float, attributes: Mapping[str, str | int], context: Context
+    ) -> None:
         """Record the perplexity of one completion."""
-        self._perplexity.record(perplexity, attributes)
+        self._perplexity.record(perplexity, attributes, context)
 
 
 _USAGE_COUNTERS: Final = (

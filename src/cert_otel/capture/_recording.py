@@ -5,13 +5,14 @@ Each of these is attempted by itself: what goes wrong with one leaves the others
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from opentelemetry.trace import Status, StatusCode
 
 from cert_otel import semconv
-from cert_otel.capture import _duplicates
+from cert_otel.capture import _duplicates, _finalisers
 from cert_otel.capture._ambient import NOTHING, ambient_attributes
 from cert_otel.capture._attributes import (
     add_cost,
@@ -22,6 +23,7 @@ from cert_otel.capture._attributes import (
 from cert_otel.capture._content import exportable_tree, make_encodable, to_json
 from cert_otel.capture._fingerprint import pseudonymise
 from cert_otel.capture._guard import attempt, report
+from cert_otel.capture._late import put_late
 from cert_otel.capture._logprobs import summarise_logprobs
 from cert_otel.capture._providers import AZURE_PRICE_ID
 from cert_otel.capture._sdk_spans import put_attributes
@@ -29,7 +31,7 @@ from cert_otel.pricing import price_call
 from cert_otel.records import Cost
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from opentelemetry.context import Context
     from opentelemetry.trace import Span
@@ -72,14 +74,89 @@ def start_span(call: Call, parent: Context) -> Span:
 
 
 def record_call(call: Call, outcome: StreamOutcome | None) -> None:
-    """Price a call that has ended, and write its span and metrics."""
+    """Price a call that has ended, and write its span and metrics: at once, or when they are read."""
     instruments = call.telemetry.instruments
     if not call.is_recording and instruments is None:
         return
     if call.response_model is not None:
         call.response_model = make_encodable(call.response_model)
-    cost = stats = None
+    attributes = None
     # Not by `attempt`: its arguments' way through a tuple and a dictionary takes 1 µs in all.
+    try:
+        if call.is_recording:
+            attributes = _gather(call)
+            if _can_wait(call) and _let_wait(call, outcome, instruments, attributes):
+                return
+    except Exception as error:  # noqa: BLE001 - the guard
+        report("write_span", error)
+    cost, stats = _assess(call, outcome)
+    if attributes is not None:
+        try:
+            _complete(call, attributes, outcome, cost, stats)
+            _write_span(call, attributes)
+        except Exception as error:  # noqa: BLE001 - the guard
+            report("write_span", error)
+    if instruments is not None:
+        attempt("write_metrics", _write_metrics, call, instruments, cost, stats)
+
+
+def _gather(call: Call) -> dict[str, Any]:
+    """Return the attributes that come from the application, as values that it cannot change."""
+    attributes = call.attributes if call.inference_data is None else _fingerprint_alone(call)
+    if call.ambient is not NOTHING:
+        _add_ambient(call, attributes)
+    make_exportable(attributes)
+    # From here on nothing comes from outside unchecked: texts by `make_encodable`, counts, sums
+    # and JSON of ours.
+    if call.settings.capture_content and call.inference_data is None:
+        attempt("content", _add_content, call, attributes)
+    return attributes
+
+
+def _can_wait(call: Call) -> bool:
+    """Whether nothing but attributes and metrics remains to be written: no status, no event."""
+    return not (
+        call.foreign
+        or call.inference_data is not None
+        or call.error_type is not None
+        or call.settings.capture_content_events
+    )
+
+
+def _let_wait(
+    call: Call,
+    outcome: StreamOutcome | None,
+    instruments: Instruments | None,
+    attributes: dict[str, Any],
+) -> bool:
+    late = put_late(call.span, attributes, partial(_finish_late, call, outcome, instruments))
+    if late is not None and instruments is not None:
+        instruments.backlog.add(late)
+    return late is not None
+
+
+def _finish_late(
+    call: Call,
+    outcome: StreamOutcome | None,
+    instruments: Instruments | None,
+    attributes: dict[str, Any],
+) -> Callable[[], object]:
+    """Add what is still missing to the attributes; return what records the metrics."""
+    if call.fork_generation != _finalisers.fork_generation:
+        return _do_nothing  # the copy in a fork: the call is the parent's to record
+    cost, stats = _assess(call, outcome)
+    attempt("write_span", _complete, call, attributes, outcome, cost, stats)
+    if instruments is None:
+        return _do_nothing
+    return partial(attempt, "write_metrics", _write_metrics, call, instruments, cost, stats)
+
+
+def _do_nothing() -> None:
+    pass
+
+
+def _assess(call: Call, outcome: StreamOutcome | None) -> tuple[Cost | None, LogprobStats | None]:
+    cost = stats = None
     try:
         cost = _price(call, outcome)
     except Exception as error:  # noqa: BLE001 - the guard
@@ -88,13 +165,7 @@ def record_call(call: Call, outcome: StreamOutcome | None) -> None:
         stats = summarise_logprobs(call.logprobs) if call.logprobs else None
     except Exception as error:  # noqa: BLE001 - the guard
         report("logprobs", error)
-    if call.is_recording:
-        try:
-            _write_span(call, outcome, cost, stats)
-        except Exception as error:  # noqa: BLE001 - the guard
-            report("write_span", error)
-    if instruments is not None:
-        attempt("write_metrics", _write_metrics, call, instruments, cost, stats)
+    return cost, stats
 
 
 def _price(call: Call, outcome: StreamOutcome | None) -> Cost | None:
@@ -122,28 +193,25 @@ def _price_model(call: Call, price_id: str, model: str | None) -> Cost | None:
     return price_call(price_id, model, usage, at_unix_s=at_unix_s, service_tier=call.service_tier)
 
 
-def _write_span(
-    call: Call, outcome: StreamOutcome | None, cost: Cost | None, stats: LogprobStats | None
+def _complete(
+    call: Call,
+    attributes: dict[str, Any],
+    outcome: StreamOutcome | None,
+    cost: Cost | None,
+    stats: LogprobStats | None,
 ) -> None:
-    if call.inference_data is not None:
-        ours = _fingerprint_alone(call)
-        _add_ambient(call, ours)
-        make_exportable(ours)
-        _add_ours(call, ours, outcome, cost, stats)
-        _duplicates.enrich_inference(call.inference_data, ours)
-        return
-    attributes = call.attributes
-    if call.ambient is not NOTHING:
-        _add_ambient(call, attributes)
-    make_exportable(attributes)
-    # From here on nothing comes from outside unchecked: texts by `make_encodable`, counts, sums
-    # and JSON of ours.
-    _add_response(call, attributes)
-    if call.usage is not None:
-        add_usage(attributes, call.usage)
+    """Add what the reply says and what is worked out."""
+    if call.inference_data is None:
+        _add_response(call, attributes)
+        if call.usage is not None:
+            add_usage(attributes, call.usage)
     _add_ours(call, attributes, outcome, cost, stats)
-    if call.settings.capture_content:
-        attempt("content", _add_content, call, attributes)
+
+
+def _write_span(call: Call, attributes: dict[str, Any]) -> None:
+    if call.inference_data is not None:
+        _duplicates.enrich_inference(call.inference_data, attributes)
+        return
     if call.foreign:
         _enrich_foreign(call, attributes)
     else:
@@ -282,12 +350,14 @@ def _write_metrics(
     elif call.ambient.cost_tracking and call.usage is not None:
         instruments.record_unpriced(attributes)
     if stats is not None and (perplexity := stats.perplexity) is not None:
-        instruments.record_perplexity(perplexity, attributes)
+        instruments.record_perplexity(perplexity, attributes, call.context)
 
 
 def _write_durations(call: Call, instruments: Instruments, attributes: dict[str, Any]) -> None:
     if call.error_type is not None:
         attributes = {**attributes, semconv.ERROR_TYPE: call.error_type}
-    instruments.record_duration((call.end_ns - call.start_ns) / _NS_PER_S, attributes)
+    duration_s = (call.end_ns - call.start_ns) / _NS_PER_S
+    instruments.record_duration(duration_s, attributes, call.context)
     if call.chunk_count:
-        instruments.record_chunks(_first_chunk_s(call), _mean_chunk_s(call), attributes)
+        first_s, mean_s = _first_chunk_s(call), _mean_chunk_s(call)
+        instruments.record_chunks(first_s, mean_s, attributes, call.context)

@@ -15,7 +15,10 @@ from collections import deque
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
+from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.trace import SpanContext, SpanKind, get_current_span
+
+from cert_otel.capture._late import LateAttributes
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -124,7 +127,7 @@ class Pattern:
         self._type = type(span)
         self._flags = span.context.trace_flags
         self._shared = {name: fields[name] for name in fields.keys() & _SHARED}
-        self._attributes = (type(fields["_attributes"]), dict(vars(fields["_attributes"])))
+        self._attributes = dict(vars(fields["_attributes"]))
         self._list = type(fields["_events"])
         self._max_events = fields["_events"]._dq.maxlen  # noqa: SLF001
         self._max_links = fields["_links"]._dq.maxlen  # noqa: SLF001
@@ -138,9 +141,8 @@ class Pattern:
             trace_id, state = ids.generate_trace_id(), None
         else:
             trace_id, state = parent.trace_id, parent.trace_state
-        kind, fields = self._attributes
-        held = _new(kind)
-        held.__dict__ = {**fields, "_dict": attributes, "_lock": Lock()}
+        held = _new(LateAttributes)
+        held.__dict__ = {**self._attributes, "_dict": attributes, "_lock": Lock()}
         span: Any = _new(self._type)
         span.__dict__ = {
             **self._shared,
@@ -177,6 +179,7 @@ def find_pattern(tracer: Any, span: Any) -> Pattern | None:
         held, events, links = fields["_attributes"], fields["_events"], fields["_links"]
         is_known = (
             type(span).__module__ == _SDK
+            and type(held) is BoundedAttributes
             and fields.keys() - _SHARED == _OWN
             and vars(held).keys() <= _OF_ATTRIBUTES
             and vars(events).keys() == vars(links).keys() == _OF_LISTS
