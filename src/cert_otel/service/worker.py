@@ -110,6 +110,7 @@ def make_policy(settings: Settings, limits: Limits) -> Policy:
     return Policy(
         sample=scorer.sampling_rate,
         max_tokens=scorer.max_text_chars // CHARACTERS_A_TOKEN,
+        max_age_s=None if scorer.max_age_h is None else scorer.max_age_h * 3600,
         shed_above_bytes=int(SHED_SHARE * settings.inbox.cap_bytes) if sheds else None,
         window_bytes=scorer.read_ahead_mib * MEBIBYTE,
         dedupe_window_s=scorer.dedupe_window_h * 3600,
