@@ -102,7 +102,7 @@ def service(tmp_path: Path) -> Service:
 
 def make_delivery(service: Service, settings: Deliver, **options: Any) -> Delivery:
     """Return the one delivery of these settings."""
-    seen = Seen(service.directory / "seen.db")
+    seen = Seen(service.seen)
     (destination,) = make_destinations(settings, seen.find_resource)
     cursor = Cursor(service.trail / "outbox" / f"{destination.name}.json")
     service.registry = CollectorRegistry()

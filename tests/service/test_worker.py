@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -92,6 +92,7 @@ class Service:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.trail = directory / "trail"
+        self.seen = directory / "inbox" / "seen.db"
         self.registry = CollectorRegistry()
 
     def receive(self, *payloads: Payload) -> list[int]:
@@ -104,9 +105,9 @@ class Service:
     ) -> Iterator[Worker]:
         """Start a worker."""
         self.registry = CollectorRegistry()
-        seen = Seen(self.directory / "seen.db")
         with (
             Inbox.attach(self.directory / "inbox") as inbox,
+            closing(Seen(self.seen)) as seen,
             Sink(self.trail, reserve_bytes=1 << 16) as sink,
         ):
             yield Worker(
@@ -118,7 +119,6 @@ class Service:
                 policy=policy,
                 **options,
             )
-        seen.close()
 
     def work(self, judge: Judge | None = None, policy: Policy | None = None) -> None:
         """Start a worker, and let it work until nothing is left."""
@@ -542,7 +542,7 @@ class TestKills:
         """What a power cut took of `seen.db` is in the trail, and copies are copies again."""
         service.receive(make_payload([make_call(1)]))
         service.work()
-        for file in service.directory.glob("seen.db*"):
+        for file in service.seen.parent.glob("seen.db*"):
             file.unlink()
         service.receive(make_payload([make_call(1)]))
 

@@ -23,8 +23,3 @@ def get_seen(settings: Settings) -> Path:
 def get_socket(settings: Settings, part: int = 0) -> Path:
     """Return where a worker answers the JSON API."""
     return Path(settings.inbox.path) / f"scorer-{part}.sock"
-
-
-def get_outbox(settings: Settings, part: int = 0, parts: int = 1) -> Path:
-    """Return the directory of the cursors of deliveries."""
-    return get_trail(settings, part, parts) / "outbox"

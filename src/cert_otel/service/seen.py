@@ -7,8 +7,10 @@ in between: the place is noted before its record is written, and found again aft
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -17,7 +19,7 @@ import msgspec
 from cert_otel.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 _SCHEMA: Final = Path(__file__).with_suffix(".sql")
 _BUSY_TIMEOUT_S: Final = 30.0
@@ -26,6 +28,8 @@ _ASKED_AT_ONCE: Final = 500
 _FORGOTTEN_AT_ONCE: Final = 50_000
 _FILE_MODE: Final = 0o600
 
+_logger = logging.getLogger(__name__)
+
 
 class Place(NamedTuple):
     """Where in the inbox a span came."""
@@ -33,6 +37,31 @@ class Place(NamedTuple):
     row: int
     span: int
     """Index in its payload; -1 while the payload is read."""
+
+
+def find_places(path: Path, keys: Sequence[bytes]) -> dict[bytes, Place]:
+    """Return where spans came first, of those that a worker has taken; asked by other processes."""
+    found: dict[bytes, Place] = {}
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    try:
+        with closing(sqlite3.connect(uri, uri=True, timeout=_BUSY_TIMEOUT_S)) as connection:
+            for at in range(0, len(keys), _ASKED_AT_ONCE):
+                found.update(_select_places(connection, keys[at : at + _ASKED_AT_ONCE]))
+    except sqlite3.OperationalError as problem:
+        # No worker has ever run here: nothing was taken.
+        _logger.debug("%s: %s", path, problem)
+    return found
+
+
+def _select_places(
+    connection: sqlite3.Connection, keys: Sequence[bytes]
+) -> Iterator[tuple[bytes, Place]]:
+    marks = ",".join("?" * len(keys))
+    rows = connection.execute(
+        f"SELECT key, row, span FROM seen WHERE key IN ({marks})",  # noqa: S608 - marks alone
+        keys,
+    )
+    return ((key, Place(row, span)) for key, row, span in rows)
 
 
 class Seen:
@@ -87,13 +116,7 @@ class Seen:
             )
             keys = [key for key, _ in spans]
             for at in range(0, len(keys), _ASKED_AT_ONCE):
-                asked = keys[at : at + _ASKED_AT_ONCE]
-                marks = ",".join("?" * len(asked))
-                found = connection.execute(
-                    f"SELECT key, row, span FROM seen WHERE key IN ({marks})",  # noqa: S608 - marks alone
-                    asked,
-                )
-                first.update((key, Place(row, span)) for key, row, span in found)
+                first.update(_select_places(connection, keys[at : at + _ASKED_AT_ONCE]))
         return [first[key] == place for key, place in spans]
 
     def forget(self, before_s: int) -> int:

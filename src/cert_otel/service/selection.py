@@ -100,21 +100,18 @@ def select(batch: Batch, received: datetime) -> Selection:
         elif translate(span) is None:
             passed += 1
         else:
-            record, problem = record_from_plain(span), None
-            if record is None:
-                record, problem = _record_what_is_there(span, received)
-            spans.append(
-                Selected(
-                    index,
-                    price_record(record),
-                    make_key(record),
-                    span.resource.attributes,
-                    problem,
-                )
-            )
+            spans.append(_select(index, span, received))
     details = [log for log in batch.logs if is_detail(log)]
     passed += len(batch.logs) - len(details)
     return Selection(spans, details, passed, own, len(batch.problems))
+
+
+def _select(index: int, span: Span, received: datetime) -> Selected:
+    record, problem = record_from_plain(span), None
+    if record is None:
+        record, problem = _record_what_is_there(span, received)
+    timed = record if problem != NO_START else msgspec.structs.replace(record, timestamp=_EPOCH)
+    return Selected(index, price_record(record), make_key(timed), span.resource.attributes, problem)
 
 
 def make_key(record: Record) -> bytes:
