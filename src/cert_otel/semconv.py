@@ -154,14 +154,29 @@ HAMILTONIAN_KINETIC: Final = "cert.hamiltonian.kinetic"
 HAMILTONIAN_POTENTIAL: Final = "cert.hamiltonian.potential"
 
 
+class Prefix:
+    """How names begin that have no end of their own."""
+
+    EVALUATION: Final = "cert.evaluation."
+    """Followed by the name of an evaluation, and `.score` or `.label`."""
+    SCORES: Final = (
+        "cert.score.",
+        "cert.scorer.",
+        "cert.hamiltonian.",
+        "cert.trajectory.",
+        EVALUATION,
+    )
+    """Of all that the collector's `certscore` sets on a span that it passes on."""
+
+
 def name_evaluation_score(evaluation: str) -> str:
     """Return the attribute that holds an evaluation's score on the span, in [0, 1]."""
-    return f"cert.evaluation.{evaluation}.score"
+    return f"{Prefix.EVALUATION}{evaluation}.score"
 
 
 def name_evaluation_label(evaluation: str) -> str:
     """Return the attribute that holds an evaluation's label on the span."""
-    return f"cert.evaluation.{evaluation}.label"
+    return f"{Prefix.EVALUATION}{evaluation}.label"
 
 
 # -- Metrics -----------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from tests.service.spans import make_call, make_retrieval
 from wire_strategies import records
 
 from cert_otel.errors import ConfigError
+from cert_otel.records import Evaluation, Trajectory
 from cert_otel.service import failpoints, trail
 from cert_otel.service.batches import estimate_tokens, make_batches
 from cert_otel.service.judging import Case
@@ -62,10 +63,20 @@ class TestSelect:
         scored = make_call(
             1,
             score_status="scored",
-            metadata={"cert.trajectory.perplexity": 2.0, "cert.evaluation.grounding.score": 0.5},
+            scorer="m",
+            confidence=0.9,
+            passed=True,
+            trajectory=Trajectory(perplexity=2.0),
+            evaluations=[Evaluation(name="grounding", score=0.5)],
+            metadata={"cert.hamiltonian.kinetic": 0.5},
         )
+        keys = {
+            select(read_payload("traces", "protobuf", encode_traces([one])), NOW).spans[0].key
+            for one in (plain, scored)
+        }
 
         assert make_key(plain) == make_key(scored)
+        assert len(keys) == 1
 
     def test_a_span_without_a_start_is_known_again(self) -> None:
         """Its time is that of its arrival, which is another for each copy: it is not in the key."""

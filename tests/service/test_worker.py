@@ -24,7 +24,7 @@ from tests.service.spans import (
 
 from cert_otel.errors import InputError
 from cert_otel.journal import decode_line, read_journal
-from cert_otel.records import Evaluation, EvaluationRecord, Record
+from cert_otel.records import Evaluation, EvaluationRecord, Record, Trajectory
 from cert_otel.service import failpoints
 from cert_otel.service.inbox import Inbox
 from cert_otel.service.judging import EvaluationJudge, GuardedJudge, NullJudge, SequenceJudge
@@ -412,6 +412,25 @@ class TestJudges:
 
         assert service.list_outcomes() == {("scored", None): 5, ("error", "ZeroDivisionError"): 1}
         assert service.count("cert_records_total", status="scored", reason="none") == 5
+
+    def test_a_span_that_was_scored_before_us(self, service: Service) -> None:
+        """It is judged anew; where nobody judges here, its record keeps what it came with."""
+        scores: dict[str, Any] = {
+            "score_status": "scored",
+            "scorer": "upstream",
+            "trajectory": Trajectory(perplexity=7.0),
+            "evaluations": [Evaluation(name="praise", score=0.1), Evaluation(name="x", score=0.2)],
+        }
+        service.receive(make_payload([make_call(1, **scores)]))
+        service.work()
+        service.receive(make_payload([make_call(2, **scores)]))
+        service.work(NullJudge())
+
+        judged, kept = service.read()
+        assert (judged.scorer, judged.trajectory) == ("praise", None)
+        assert [(one.name, one.score) for one in judged.evaluations] == [("praise", 0.9)]
+        assert (kept.scorer, kept.trajectory) == ("upstream", Trajectory(perplexity=7.0))
+        assert kept.score_status == "scored"
 
     def test_texts_of_like_length_are_judged_together(self, service: Service) -> None:
         """A batch holds neighbours in length, so that none waits for a much longer one."""

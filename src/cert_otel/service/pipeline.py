@@ -26,7 +26,7 @@ from cert_otel.service.judging import Case
 from cert_otel.service.policy import Policy, Triage
 from cert_otel.service.recent import RecentDetails, RecentSources
 from cert_otel.service.seen import Place
-from cert_otel.service.selection import Selected, read_payload, select
+from cert_otel.service.selection import Selected, forget_scores, read_payload, select
 from cert_otel.service.sink import encode
 from cert_otel.service.trail import Origin
 
@@ -290,7 +290,7 @@ class Worker:
         sources = self._sources.find(records)
         return [
             Case(
-                msgspec.structs.replace(one, score_status=None, score_reason=None),
+                forget_scores(one),
                 sources.get((one.trace_id or "", one.span_id or ""), ()),
             )
             for one in records
@@ -344,9 +344,10 @@ def _conclude(item: Item, found: Sequence[EvaluationRecord]) -> Record:
     """Put the outcome into the record: every one has a status."""
     record, reason = item.span.record, item.reason
     if found:
-        blank = msgspec.structs.replace(record, score_status=None, score_reason=None)
-        (record,) = join_evaluations([blank], found)
+        (record,) = join_evaluations([forget_scores(record)], found)
         return record
     failed = reason is not None and reason in {KILLER, item.span.problem}
+    if record.score_status == "scored" and not failed:
+        return record  # by somebody before us: what is known is kept
     status: ScoreStatus = "error" if failed else "skipped"
     return msgspec.structs.replace(record, score_status=status, score_reason=reason or "no_scorer")
