@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections import Counter
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -447,6 +450,25 @@ class TestJudges:
         service.work(Noting(), Policy(limits=Limits(records=3)))
 
         assert batches == [[10, 20, 30], [700, 800, 900]]
+
+
+class TestMemory:
+    def test_what_is_forgotten(self, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Spans and resources are forgotten after the window, however many come in one."""
+        monkeypatch.setattr("cert_otel.service.seen._FORGOTTEN_AT_ONCE", 2)
+        policy = Policy(dedupe_window_s=3600)
+        service.receive(*(make_payload([make_call(n, service=f"s{n}")]) for n in range(7)))
+        for at_s in (time.time(), time.time() + 3 * 86_400):
+            with service.start(policy=policy, clock=partial(float, at_s)) as worker:
+                worker.work()
+            service.receive(make_payload([make_call(99, service="new")]))
+        with sqlite3.connect(service.seen) as reader:
+            spans = reader.execute("SELECT count(*) FROM seen").fetchall()
+            resources = reader.execute("SELECT attributes FROM resource").fetchall()
+        reader.close()
+
+        assert spans == [(1,)]
+        assert [json.loads(text) for (text,) in resources] == [{"service.name": "new"}]
 
 
 class TestWindows:

@@ -11,11 +11,10 @@ of the trail which records are there already.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -25,13 +24,14 @@ from cert_otel.service.batches import make_batches
 from cert_otel.service.judging import Case
 from cert_otel.service.policy import Policy, Triage
 from cert_otel.service.recent import RecentDetails, RecentSources
+from cert_otel.service.resources import Resources
 from cert_otel.service.seen import Place
 from cert_otel.service.selection import Selected, forget_scores, read_payload, select
 from cert_otel.service.sink import encode
 from cert_otel.service.trail import Origin
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from cert_otel.records import EvaluationRecord, Record, ScoreStatus
     from cert_otel.service.inbox import Row, Stats
@@ -51,7 +51,6 @@ SHORT_S: Final = 2.0
 LONG_S: Final = 20.0
 _READING: Final = -1
 """In place of a span: what was in hand when the payload itself was read."""
-_RESOURCE_ID_BYTES: Final = 8
 _NS_PER_S: Final = 1_000_000_000
 
 _logger = logging.getLogger(__name__)
@@ -126,7 +125,7 @@ class Worker:
         self._clock = clock
         self._sources = RecentSources(self._policy.join_window_s)
         self._details = RecentDetails(self._policy.join_window_s)
-        self._resources: dict[int, tuple[Mapping[str, Any], str]] = {}
+        self._resources = Resources(seen)
         self._triage = Triage(self._policy)
         self._is_recovered = False
         self._written: set[Place] = set()
@@ -193,7 +192,10 @@ class Worker:
         failpoints.reach("after_inbox_finish")
         self._written = {place for place in self._written if place.row > through}
         self._begun.clear()
-        self._seen.forget(int(self._clock() - self._policy.dedupe_window_s))
+        # All of them: a window may take more spans than are forgotten at once.
+        before_s = int(self._clock() - self._policy.dedupe_window_s)
+        while self._seen.forget(before_s) and self._may_go_on():
+            pass
 
     def _recover(self, first_row: int) -> None:
         """Find out what of the rows that are not finished is in the trail.
@@ -302,25 +304,16 @@ class Worker:
         self._metrics.observe_batch(cases, time.perf_counter() - started)
         return found
 
-    def _keep(self, resource: Mapping[str, Any]) -> str:
-        """Return the id of a resource, whose attributes are kept when they are new."""
-        known = self._resources.get(id(resource))
-        if known is not None and known[0] is resource:
-            return known[1]
-        content = msgspec.json.encode(resource, enc_hook=repr, order="deterministic")
-        id_ = hashlib.blake2b(content, digest_size=_RESOURCE_ID_BYTES).hexdigest()
-        self._seen.keep_resource(id_, resource)
-        if len(self._resources) > 1024:  # noqa: PLR2004 - of many more than one machine runs
-            self._resources.clear()
-        self._resources[id(resource)] = (resource, id_)
-        return id_
-
     def _write(self, done: Sequence[tuple[Item, Record]]) -> None:
         """Write records; when this returns they are on disk, and counted."""
         lines = [
             encode(
                 record,
-                Origin(*item.place, item.span.key.hex(), self._keep(item.span.resource)),
+                Origin(
+                    *item.place,
+                    item.span.key.hex(),
+                    self._resources.keep(item.span.resource, now_s=int(self._clock())),
+                ),
             )
             for item, record in done
         ]

@@ -26,6 +26,8 @@ _BUSY_TIMEOUT_S: Final = 30.0
 _CACHE_KIB: Final = 64 * 1024
 _ASKED_AT_ONCE: Final = 500
 _FORGOTTEN_AT_ONCE: Final = 50_000
+_MET_AGAIN_S: Final = 24 * 3600
+"""A resource that is met all the time is noted that often."""
 _FILE_MODE: Final = 0o600
 
 _logger = logging.getLogger(__name__)
@@ -119,13 +121,24 @@ class Seen:
                 first.update(_select_places(connection, keys[at : at + _ASKED_AT_ONCE]))
         return [first[key] == place for key, place in spans]
 
-    def forget(self, before_s: int) -> int:
-        """Forget spans that were taken before a time; return how many, some of them at most."""
+    def forget(self, before_s: int) -> bool:
+        """Forget spans and resources that were last met before a time, some of them at most.
+
+        Returns:
+            Whether more may be left.
+        """
         with self._lock:
-            return self._connection.execute(
+            spans = self._connection.execute(
                 "DELETE FROM seen WHERE key IN (SELECT key FROM seen WHERE seen_s < ? LIMIT ?)",
                 (before_s, _FORGOTTEN_AT_ONCE),
             ).rowcount
+            # A day longer: when it was met is noted once a day.
+            resources = self._connection.execute(
+                "DELETE FROM resource WHERE id IN"
+                " (SELECT id FROM resource WHERE met_s < ? LIMIT ?)",
+                (before_s - _MET_AGAIN_S, _FORGOTTEN_AT_ONCE),
+            ).rowcount
+        return max(spans, resources) == _FORGOTTEN_AT_ONCE
 
     def get_last_row(self) -> int:
         """Return the last row of this worker's that anything was taken of; 0 at first."""
@@ -157,11 +170,15 @@ class Seen:
         with self._lock:
             self._connection.execute("DELETE FROM in_hand WHERE part = ?", (self._part,))
 
-    def keep_resource(self, id_: str, attributes: Mapping[str, Any]) -> None:
-        """Keep the attributes of a resource under an id."""
+    def keep_resource(self, id_: str, attributes: Mapping[str, Any], *, now_s: int) -> None:
+        """Keep the attributes of a resource under an id, and that it was met now."""
         text = msgspec.json.encode(attributes, enc_hook=repr).decode()
         with self._lock:
-            self._connection.execute("INSERT OR IGNORE INTO resource VALUES (?, ?)", (id_, text))
+            self._connection.execute(
+                "INSERT INTO resource VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE"
+                " SET met_s = ?3 WHERE met_s < ?3 - ?4",
+                (id_, text, now_s, _MET_AGAIN_S),
+            )
 
     def find_resource(self, id_: str) -> dict[str, Any] | None:
         """Return the attributes of a resource; `None` when it is not known."""

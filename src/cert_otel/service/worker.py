@@ -62,14 +62,10 @@ def run(settings: Settings, *, part: int = 0, parts: int = 1) -> None:
     metrics = Metrics()
     with contextlib.ExitStack() as stack:
         inbox = stack.enter_context(Inbox.attach(settings.inbox.path, part=part, parts=parts))
-        seen = Seen(places.get_seen(settings), part=part, parts=parts)
-        stack.callback(seen.close)
-        sink = stack.enter_context(
-            Sink(
-                places.get_trail(settings, part, parts),
-                segment_bytes=_get_segment_bytes(settings),
-            )
+        seen = stack.enter_context(
+            contextlib.closing(Seen(places.get_seen(settings), part=part, parts=parts))
         )
+        sink = stack.enter_context(_open_sink(settings, part, parts))
         server = DirectServer(places.get_socket(settings, part))
         stack.callback(server.close)
         for delivery in _open_deliveries(settings, sink.directory, seen, metrics):
@@ -79,10 +75,6 @@ def run(settings: Settings, *, part: int = 0, parts: int = 1) -> None:
         server.start(judges)
         _logger.info("judging by %s", judges.combine().name or "nobody")
 
-        def may_go_on() -> bool:
-            server.answer_all()
-            return not stopping.is_set()
-
         worker = Worker(
             inbox,
             sink,
@@ -90,15 +82,16 @@ def run(settings: Settings, *, part: int = 0, parts: int = 1) -> None:
             judges.combine(),
             metrics=metrics,
             policy=make_policy(settings, judges.limits),
-            may_go_on=may_go_on,
+            may_go_on=lambda: _answer_between(server, stopping),
         )
         while not stopping.is_set():
             _work_once(worker, stopping, server)
 
 
-def _get_segment_bytes(settings: Settings) -> int:
+def _open_sink(settings: Settings, part: int, parts: int) -> Sink:
     max_mb = settings.trail.max_mb
-    return SEGMENT_BYTES if max_mb is None else int(max_mb * _MEGABYTE)
+    size = SEGMENT_BYTES if max_mb is None else int(max_mb * _MEGABYTE)
+    return Sink(places.get_trail(settings, part, parts), segment_bytes=size)
 
 
 def make_policy(settings: Settings, limits: Limits) -> Policy:
@@ -116,6 +109,12 @@ def make_policy(settings: Settings, limits: Limits) -> Policy:
         dedupe_window_s=scorer.dedupe_window_h * 3600,
         limits=limits,
     )
+
+
+def _answer_between(server: DirectServer, stopping: threading.Event) -> bool:
+    """Answer who asks, between two batches; whether to go on."""
+    server.answer_all()
+    return not stopping.is_set()
 
 
 def _work_once(worker: Worker, stopping: threading.Event, server: DirectServer) -> None:
