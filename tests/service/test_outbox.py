@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -302,9 +303,11 @@ class Scripted:
         self.refused = refused
         self.kind = kind
         self.sent: list[str] = []
+        self.calls = 0
 
     def send(self, records: Sequence[Sourced], progress: Progress) -> dict[str, list[float]]:
         """Take records, or refuse them for one that is among them."""
+        self.calls += 1
         ids = [record.span_id or "" for record, _ in records]
         if self.kind is not None and (self.refused is None or self.refused in ids):
             raise self.kind(self.name, "no")
@@ -344,6 +347,38 @@ class TestDelivery:
             "cert_outbox_failures_total", destination="scripted", error_type="no"
         )
         assert failures == 3
+
+    def test_a_record_of_which_nothing_can_be_made(self, service: Service) -> None:
+        """Whatever is wrong with one record, the others arrive, and it is counted by its type."""
+        destination = Scripted(refused=f"{3:016x}", kind=ValueError)
+
+        assert self.make(service, destination).deliver_next() is True
+
+        assert sorted(destination.sent) == [f"{number:016x}" for number in (1, 2, 4)]
+        failures = service.count(
+            "cert_outbox_failures_total", destination="scripted", error_type="ValueError"
+        )
+        assert failures == 3
+
+    def test_an_error_that_nobody_expected(self, service: Service) -> None:
+        """It is said, and the thread goes on: what follows is sent."""
+        destination = Scripted(kind=RuntimeError)
+        delivery = Delivery(
+            service.trail,
+            destination,
+            Cursor(service.trail / "outbox" / "scripted.json"),
+            metrics=Metrics(CollectorRegistry()),
+            pause_s=0.01,
+        )
+        delivery.start()
+        while destination.calls < 2:
+            time.sleep(0.01)
+        destination.kind = None
+        while len(set(destination.sent)) < 4:
+            time.sleep(0.01)
+        delivery.stop()
+
+        assert set(destination.sent) == {f"{number:016x}" for number in range(1, 5)}
 
     def test_killed_before_the_cursor_moved(
         self, service: Service, monkeypatch: pytest.MonkeyPatch

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -188,6 +189,21 @@ class TestRecentDetails:
         assert spans
         assert not any(record.output_messages for record in spans)
         assert any(record.output_messages for record in completed)
+
+    def test_no_more_than_so_many(self) -> None:
+        """Memory has an end, however many events come within the window."""
+        lines = (GOLDEN / "genai-openai-events" / "logs.jsonl").read_bytes().splitlines()
+        (event, *_) = select(read_payload("logs", "json", lines[0]), NOW).details
+        call = make_call(1, trace_id=event.trace_id, span_id=event.span_id, output_data=None)
+        other = msgspec.structs.replace(event, span_id="f" * 16)
+        details = RecentDetails(10, max_events=1)
+
+        found = []
+        for one in (event, other, other):
+            details.add([one], 100.0)
+            found.append(details.complete(call) != call)
+
+        assert found == [True, True, False]
 
 
 class TestTrail:

@@ -116,6 +116,13 @@ class TestOverview:
         with pytest.raises(ConfigError, match=re.escape(problem)):
             check_surroundings(settings)
 
+    def test_a_place_too_deep_for_a_socket(self, tmp_path: Path) -> None:
+        """The name of a socket has an end; what is beyond it is said before anything starts."""
+        deep = tmp_path / ("d" * 100)
+
+        with pytest.raises(ConfigError, match=r"inbox\.path: .* name a shorter path"):
+            check_surroundings(Settings(inbox=Inbox(path=str(deep))))
+
     def test_a_package_that_is_not_there(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Quantized weights need a package; without it the setting is named."""
         monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)

@@ -10,6 +10,7 @@ from cert_otel.errors import ConfigError, MissingExtraError
 from cert_otel.evaluation.registry import check_names
 from cert_otel.scoring.choice import MINILM, get_quantization
 from cert_otel.scoring.quantization import check_quantization
+from cert_otel.service import places
 from cert_otel.service.security import Tokens, make_ssl_context
 from cert_otel.service.settings import MEBIBYTE
 
@@ -34,6 +35,7 @@ def check_surroundings(settings: Settings) -> None:
         make_ssl_context(settings.security.tls)
     Tokens(settings.security)
     _check_judges(settings)
+    places.check_socket(places.get_socket(settings))
     _check_writable("inbox.path", Path(settings.inbox.path))
     _check_writable("trail.path", Path(settings.trail.path).parent)
     if settings.logs.file is not None:

@@ -129,10 +129,12 @@ class Receiver:
         await otlp_grpc.set_health(self._health, serving=False)
         # What is on its way is told to come again; gRPC would only cancel it.
         await asyncio.sleep(_FAREWELL_S)
-        await asyncio.gather(
-            self._grpc.stop(_GRACE_S), *(server.stop() for server in self._servers)
-        )
-        await asyncio.to_thread(self.inbox.close)
+        try:
+            await asyncio.gather(
+                self._grpc.stop(_GRACE_S), *(server.stop() for server in self._servers)
+            )
+        finally:
+            await asyncio.to_thread(self.inbox.close)
 
     async def _look_for_ever(self) -> None:
         """Let health follow the disk, and certificates their files."""
