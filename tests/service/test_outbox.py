@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
+from base64 import b64encode
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import grpc
 import msgspec
 import pytest
+from google.protobuf.json_format import MessageToJson
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -21,28 +23,31 @@ from tests.service.test_worker import Picky, Service
 
 from cert_otel import semconv
 from cert_otel.errors import InputError
-from cert_otel.journal import decode_line
-from cert_otel.records import Evaluation, Record, Trajectory
+from cert_otel.journal import decode_line, join_evaluations, read_journal
+from cert_otel.records import Evaluation, EvaluationRecord, Record, Trajectory
 from cert_otel.service import failpoints
 from cert_otel.service.judging import GuardedJudge
 from cert_otel.service.metrics import Metrics
 from cert_otel.service.outbox import senders, totals
 from cert_otel.service.outbox.cursor import Cursor, Progress
 from cert_otel.service.outbox.delivery import Delivery, make_destinations
-from cert_otel.service.outbox.messages import make_spans
+from cert_otel.service.outbox.messages import make_events, make_spans
 from cert_otel.service.outbox.results import list_results
 from cert_otel.service.outbox.senders import RejectedError, UnavailableError
 from cert_otel.service.seen import Seen
 from cert_otel.service.selection import select
 from cert_otel.service.settings import Deliver
 from cert_otel.service.trail import Position
-from cert_otel.wire.otlp_proto import read_traces
+from cert_otel.wire.otlp_proto import read_logs, read_traces
+from cert_otel.wire.otlp_write import encode_line as encode_otlp
+from cert_otel.wire.reading import read_batch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from cert_otel.service.outbox.delivery import Sourced
+    from cert_otel.service.outbox.results import Result
 
 if TYPE_CHECKING:
     Handler = grpc.GenericRpcHandler[Any, Any]
@@ -454,3 +459,75 @@ class TestDelivery:
 
         records = [decode_line(line) for line in lines.splitlines()]
         assert destination.sent == [one.span_id for one in records if isinstance(one, Record)]
+
+
+class TestReadBack:
+    """What was sent, in a file of any exporter of the collector's."""
+
+    SCORES: ClassVar[dict[str, Any]] = {
+        "score_status": "scored",
+        "scorer": "m",
+        "scorer_revision": "r",
+        "trajectory": Trajectory(perplexity=3.0, energy_mean=0.5, steps=2, flags=("entropy",)),
+        "confidence": 0.4,
+        "passed": False,
+        "evaluations": [Evaluation(name="grounding", score=0.2, label="fail")],
+    }
+
+    def read(self, kind: str, results: list[Result]) -> list[EvaluationRecord]:
+        """Return what a reader makes of messages."""
+        if kind == "event":
+            batch = read_logs(make_events(results, now_ns=1).SerializeToString())
+        else:
+            batch = read_traces(make_spans(results).SerializeToString())
+        reading = read_batch(batch)
+        assert reading.records == []
+        return reading.results
+
+    @pytest.mark.parametrize("kind", ["event", "span"])
+    def test_the_scores_are_those_that_were_sent(self, kind: str) -> None:
+        """Several messages about one span are one result, which a reader joins to its record."""
+        calls = [make_call(number, **self.SCORES) for number in (1, 2)]
+        sent = [result for call in calls for result in list_results(call, None)]
+
+        found = self.read(kind, sent)
+
+        assert len(sent) == 6
+        assert join_evaluations([make_call(number) for number in (1, 2)], found) == calls
+
+    @pytest.mark.parametrize("kind", ["event", "span"])
+    def test_an_error(self, kind: str) -> None:
+        """That nothing could be judged is a result as well."""
+        call = make_call(1, score_status="error", score_reason="ValueError", scorer="m")
+
+        (found,) = self.read(kind, list_results(call, None))
+
+        assert (found.score_status, found.score_reason) == ("error", "ValueError")
+
+    def test_results_of_others(self) -> None:
+        """Whose scale is not known is not taken for a score."""
+        (result,) = list_results(make_call(1, score_status="scored", confidence=0.5), None)
+
+        assert self.read("event", [result]) == []
+
+    def test_a_journal_of_spans_and_events(self, tmp_path: Path) -> None:
+        """Lines of a collector's file exporter, spans and events apart, are one journal."""
+        call = make_call(1, **self.SCORES)
+        events = make_events(list_results(call, None), now_ns=1)
+        path = tmp_path / "otlp.jsonl"
+        path.write_bytes(encode_otlp(make_call(1)) + _to_otlp_json(events).encode() + b"\n")
+
+        (record,) = read_journal([path]).records
+
+        assert (record.trajectory, record.confidence) == (call.trajectory, 0.4)
+        assert record.score_status == "scored"
+
+
+def _to_otlp_json(message: Any) -> str:
+    """Encode as OTLP does: ids are hexadecimal, where protobuf's JSON has base64."""
+    text = MessageToJson(message, indent=None)
+    for scoped in message.resource_logs[0].scope_logs:
+        for log in scoped.log_records:
+            for id_ in (log.trace_id, log.span_id):
+                text = text.replace(b64encode(id_).decode(), id_.hex())
+    return text

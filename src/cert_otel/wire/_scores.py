@@ -14,10 +14,9 @@ from cert_otel.records import Evaluation, Trajectory
 from cert_otel.wire._values import clean, find_count, find_number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from cert_otel.records import Record
-    from cert_otel.wire.span import Attributes
 
 CONFIDENCE: Final = "confidence"
 """Name of the evaluation that all others come to."""
@@ -37,10 +36,10 @@ NAMES: Final = frozenset({name for name, _ in (*NUMBERS, *COUNTS)} | {semconv.TR
 _EVALUATION: Final = re.compile(
     re.escape(semconv.Prefix.EVALUATION) + r"(?P<name>.+)\.(?P<part>score|label)", re.DOTALL
 )
-_OUTCOMES: Final = {PASS: True, FAIL: False}
+OUTCOMES: Final = {PASS: True, FAIL: False}
 
 
-def find_trajectory(given: Attributes) -> Trajectory | None:
+def find_trajectory(given: Mapping[str, Any]) -> Trajectory | None:
     """Return the trajectory that these attributes tell of; `None` where they hold no figure."""
     fields: dict[str, Any] = {field: find_number(given.get(name)) for name, field in NUMBERS}
     fields |= {field: find_count(given.get(name)) for name, field in COUNTS}
@@ -62,7 +61,7 @@ def take_evaluations(metadata: dict[str, Any]) -> dict[str, Any]:
     overall = parts.pop(CONFIDENCE, None)
     if overall is not None:
         fields["confidence"] = find_number(overall.get("score"))
-        fields["passed"] = _OUTCOMES.get(overall.get("label", ""))
+        fields["passed"] = OUTCOMES.get(overall.get("label", ""))
     if parts:
         fields["evaluations"] = [
             Evaluation(name=name, score=find_number(one.get("score")), label=one.get("label"))
