@@ -89,7 +89,18 @@ class Item(NamedTuple):
 
 
 class Worker:
-    """Takes windows of rows to the trail, one after the other."""
+    """Takes windows of rows to the trail, one after the other.
+
+    Args:
+        source: The inbox.
+        sink: The trail.
+        seen: What was taken.
+        judge: Judges.
+        metrics: Counts.
+        policy: What is judged.
+        may_go_on: Asked before each batch; what is not judged by then waits for the next start.
+        clock: Seconds since 1970.
+    """
 
     def __init__(
         self,
@@ -103,18 +114,7 @@ class Worker:
         may_go_on: Callable[[], bool] = lambda: True,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Find out where the last start ended.
-
-        Args:
-            source: The inbox.
-            sink: The trail.
-            seen: What was taken.
-            judge: Judges.
-            metrics: Counts.
-            policy: What is judged.
-            may_go_on: Asked before each batch; what is not judged by then waits for the next start.
-            clock: Seconds since 1970.
-        """
+        """Find out where the last start ended."""
         self._source = source
         self._sink = sink
         self._seen = seen

@@ -27,6 +27,7 @@ from cert_otel.service.settings import MEBIBYTE
 from cert_otel.service.sink import SEGMENT_BYTES, Sink
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from cert_otel.service.limits import Limits
@@ -56,9 +57,7 @@ def run(settings: Settings, *, part: int = 0, parts: int = 1) -> None:
         CertOtelError: A model cannot be had, or a file of the service cannot be opened. Whoever
             started this tries again; what is received waits.
     """
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+    stopping = _note_signals()
     metrics = Metrics()
     with contextlib.ExitStack() as stack:
         inbox = stack.enter_context(Inbox.attach(settings.inbox.path, part=part, parts=parts))
@@ -66,10 +65,9 @@ def run(settings: Settings, *, part: int = 0, parts: int = 1) -> None:
             contextlib.closing(Seen(places.get_seen(settings), part=part, parts=parts))
         )
         sink = stack.enter_context(_open_sink(settings, part, parts))
-        server = DirectServer(places.get_socket(settings, part))
-        stack.callback(server.close)
-        for delivery in _open_deliveries(settings, sink.directory, seen, metrics):
-            delivery.start()
+        socket = places.get_socket(settings, part)
+        server = stack.enter_context(contextlib.closing(DirectServer(socket)))
+        for delivery in _start_deliveries(settings, sink.directory, seen, metrics):
             stack.callback(delivery.stop)
         judges = open_judges_of(settings)
         server.start(judges)
@@ -86,6 +84,14 @@ def run(settings: Settings, *, part: int = 0, parts: int = 1) -> None:
         )
         while not stopping.is_set():
             _work_once(worker, stopping, server)
+
+
+def _note_signals() -> threading.Event:
+    """Return what is set when the process is told to stop."""
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    return stopping
 
 
 def _open_sink(settings: Settings, part: int, parts: int) -> Sink:
@@ -127,15 +133,11 @@ def _work_once(worker: Worker, stopping: threading.Event, server: DirectServer) 
         stopping.wait(DISK_PAUSE_S)
 
 
-def _open_deliveries(
+def _start_deliveries(
     settings: Settings, directory: Path, seen: Seen, metrics: Metrics
-) -> list[Delivery]:
-    return [
-        Delivery(
-            directory,
-            destination,
-            Cursor(directory / "outbox" / f"{destination.name}.json"),
-            metrics=metrics,
-        )
-        for destination in make_destinations(settings.deliver, seen.find_resource)
-    ]
+) -> Iterator[Delivery]:
+    for destination in make_destinations(settings.deliver, seen.find_resource):
+        cursor = Cursor(directory / "outbox" / f"{destination.name}.json")
+        delivery = Delivery(directory, destination, cursor, metrics=metrics)
+        delivery.start()
+        yield delivery

@@ -51,7 +51,13 @@ class Extension(Protocol):
 
 
 class Receiver:
-    """Takes OTLP from `start` to `stop`; what was acknowledged in between is on disk."""
+    """Takes OTLP from `start` to `stop`; what was acknowledged in between is on disk.
+
+    Args:
+        settings: All of them.
+        parts: How many scorer processes share the inbox.
+        extension: What else is offered beside OTLP.
+    """
 
     def __init__(
         self,
@@ -61,11 +67,6 @@ class Receiver:
         extension: Extension | None = None,
     ) -> None:
         """Open the inbox and bind the ports.
-
-        Args:
-            settings: All of them.
-            parts: How many scorer processes share the inbox.
-            extension: What else is offered beside OTLP.
 
         Raises:
             ConfigError: When a port, a certificate or a file of tokens cannot be used.
