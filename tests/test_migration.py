@@ -39,11 +39,7 @@ FOLDERS: Final = frozenset(
 """Of the design, where names may come from later."""
 METRICS: Final = frozenset(
     value for name, value in vars(semconv).items() if name.startswith("METRIC_")
-) | {
-    metric.name
-    for metric in vars(semconv.Prometheus).values()
-    if isinstance(metric, semconv.PrometheusName)
-}
+) | {metric.name for metric in semconv.list_prometheus()}
 MESSAGES: Final = [{"role": "user", "content": "hi"}]
 CALL: Final[dict[str, Any]] = {
     "timestamp": "2025-01-15T10:30:00Z",

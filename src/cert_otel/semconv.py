@@ -154,14 +154,29 @@ HAMILTONIAN_KINETIC: Final = "cert.hamiltonian.kinetic"
 HAMILTONIAN_POTENTIAL: Final = "cert.hamiltonian.potential"
 
 
+class Prefix:
+    """How names begin that have no end of their own."""
+
+    EVALUATION: Final = "cert.evaluation."
+    """Followed by the name of an evaluation, and `.score` or `.label`."""
+    SCORES: Final = (
+        "cert.score.",
+        "cert.scorer.",
+        "cert.hamiltonian.",
+        "cert.trajectory.",
+        EVALUATION,
+    )
+    """Of all that the collector's `certscore` sets on a span that it passes on."""
+
+
 def name_evaluation_score(evaluation: str) -> str:
     """Return the attribute that holds an evaluation's score on the span, in [0, 1]."""
-    return f"cert.evaluation.{evaluation}.score"
+    return f"{Prefix.EVALUATION}{evaluation}.score"
 
 
 def name_evaluation_label(evaluation: str) -> str:
     """Return the attribute that holds an evaluation's label on the span."""
-    return f"cert.evaluation.{evaluation}.label"
+    return f"{Prefix.EVALUATION}{evaluation}.label"
 
 
 # -- Metrics -----------------------------------------------------------------------------------
@@ -253,83 +268,170 @@ class Scope:
     """Of spans and events that the service sends; it takes none of them in."""
 
 
-class PrometheusName(NamedTuple):
-    """A metric of the service's `/metrics`, and what it counts."""
+class PrometheusMetric(NamedTuple):
+    """A metric of the service's `/metrics`: all that its users and its page have to know."""
 
     name: str
+    """As it is shown, with its unit in it where it has one."""
+    kind: Literal["counter", "gauge", "histogram", "summary"]
     description: str
+    labels: tuple[str, ...] = ()
+    unit: Literal["", "seconds", "bytes"] = ""
 
 
 class Prometheus:
     """Metrics of the service: CERT's names first, then those for operations."""
 
-    REQUESTS: Final = PrometheusName(
-        "cert_requests_total", "Spans that ended in a record, and requests to the JSON API"
+    REQUESTS: Final = PrometheusMetric(
+        "cert_requests_total",
+        "counter",
+        "Spans that ended in a record, and requests to the JSON API",
+        ("service", "status"),
     )
-    DURATION: Final = PrometheusName(
-        "cert_request_duration_seconds", "Time that an operation of the service takes"
+    DURATION: Final = PrometheusMetric(
+        "cert_request_duration_seconds",
+        "histogram",
+        "Time that an operation of the service takes",
+        ("service", "operation"),
+        "seconds",
     )
-    ERRORS: Final = PrometheusName(
-        "cert_request_errors_total", "Spans and requests that ended in an error"
+    ERRORS: Final = PrometheusMetric(
+        "cert_request_errors_total",
+        "counter",
+        "Spans and requests that ended in an error",
+        ("service", "error_type", "severity"),
     )
-    PERPLEXITY: Final = PrometheusName(
-        "cert_hamiltonian_perplexity", "Perplexity of answers under the scoring model"
+    PERPLEXITY: Final = PrometheusMetric(
+        "cert_hamiltonian_perplexity",
+        "histogram",
+        "Perplexity of answers under the scoring model",
     )
-    ENTROPY: Final = PrometheusName(
-        "cert_hamiltonian_entropy", "Mean entropy of answers, nats a token"
+    ENTROPY: Final = PrometheusMetric(
+        "cert_hamiltonian_entropy", "histogram", "Mean entropy of answers, nats a token"
     )
-    QUALITY_CHECKS: Final = PrometheusName(
-        "cert_hamiltonian_quality_checks_total", "Scored answers by whether a gate was not passed"
+    QUALITY_CHECKS: Final = PrometheusMetric(
+        "cert_hamiltonian_quality_checks_total",
+        "counter",
+        "Scored answers by whether a gate was not passed",
+        ("result",),
     )
-    CACHE_HITS: Final = PrometheusName(
-        "cert_cache_hits_total", "Requests to the JSON API that needed no model"
+    CACHE_HITS: Final = PrometheusMetric(
+        "cert_cache_hits_total",
+        "counter",
+        "Requests to the JSON API that needed no model",
+        ("cache_type",),
     )
-    RECORDS: Final = PrometheusName(
-        "cert_records_total", "Records in the trail, by outcome and why"
+    RECORDS: Final = PrometheusMetric(
+        "cert_records_total",
+        "counter",
+        "Records in the trail, by outcome and why",
+        ("status", "reason"),
     )
-    PASSED: Final = PrometheusName(
-        "cert_passed_total", "Spans and log events that became no record, and why"
+    PASSED: Final = PrometheusMetric(
+        "cert_passed_total",
+        "counter",
+        "Spans and log events that became no record, and why",
+        ("reason",),
     )
-    DUPLICATES: Final = PrometheusName(
-        "cert_duplicates_total", "Copies of spans that retries had made"
+    DUPLICATES: Final = PrometheusMetric(
+        "cert_duplicates_total", "counter", "Copies of spans that retries had made"
     )
-    QUARANTINED: Final = PrometheusName(
-        "cert_quarantined_total", "Payloads that nobody can read, put aside"
+    QUARANTINED: Final = PrometheusMetric(
+        "cert_quarantined_total", "counter", "Payloads that nobody can read, put aside"
     )
-    BATCH_RECORDS: Final = PrometheusName("cert_batch_records", "Records judged at once")
-    BATCH_TOKENS: Final = PrometheusName(
-        "cert_batch_tokens", "Tokens judged at once, by estimate; they are packed without padding"
+    BATCH_RECORDS: Final = PrometheusMetric(
+        "cert_batch_records", "histogram", "Records judged at once"
     )
-    BUSY: Final = PrometheusName(
-        "cert_scorer_busy_seconds_total", "Time spent judging: its rate is the busy share"
+    BATCH_TOKENS: Final = PrometheusMetric(
+        "cert_batch_tokens",
+        "histogram",
+        "Tokens judged at once, by estimate; they are packed without padding",
     )
-    TRAIL_WRITE: Final = PrometheusName(
-        "cert_trail_write_seconds", "Time until a batch of records is on disk"
+    BUSY: Final = PrometheusMetric(
+        "cert_scorer_busy_seconds_total",
+        "counter",
+        "Time spent judging: its rate is the busy share",
+        unit="seconds",
     )
-    DELIVERED: Final = PrometheusName(
-        "cert_outbox_delivered_total", "Records whose results were taken by a backend"
+    TRAIL_WRITE: Final = PrometheusMetric(
+        "cert_trail_write_seconds",
+        "histogram",
+        "Time until a batch of records is on disk",
+        unit="seconds",
     )
-    DELIVERY_FAILURES: Final = PrometheusName(
-        "cert_outbox_failures_total", "Attempts that a backend did not take"
+    DELIVERED: Final = PrometheusMetric(
+        "cert_outbox_delivered_total",
+        "counter",
+        "Records whose results were taken by a backend",
+        ("destination",),
     )
-    OUTBOX_BYTES: Final = PrometheusName(
-        "cert_outbox_waiting_bytes", "What of the trail a backend has not been sent"
+    DELIVERY_FAILURES: Final = PrometheusMetric(
+        "cert_outbox_failures_total",
+        "counter",
+        "Attempts that a backend did not take",
+        ("destination", "error_type"),
+    )
+    OUTBOX_BYTES: Final = PrometheusMetric(
+        "cert_outbox_waiting_bytes",
+        "gauge",
+        "What of the trail a backend has not been sent",
+        ("destination",),
+        "bytes",
+    )
+    RECEIVED: Final = PrometheusMetric(
+        "cert_receiver_requests_total",
+        "counter",
+        "Requests by outcome",
+        ("protocol", "outcome"),
+    )
+    RECEIVED_BYTES: Final = PrometheusMetric(
+        "cert_receiver_bytes_total",
+        "counter",
+        "Bytes that were acknowledged",
+        ("signal",),
+        "bytes",
+    )
+    ACKNOWLEDGED: Final = PrometheusMetric(
+        "cert_receiver_request_seconds",
+        "histogram",
+        "Time from the whole request to its acknowledgement",
+        unit="seconds",
+    )
+    BACKLOG_PAYLOADS: Final = PrometheusMetric(
+        "cert_inbox_backlog_payloads", "gauge", "Payloads that are not finished"
+    )
+    BACKLOG_BYTES: Final = PrometheusMetric(
+        "cert_inbox_backlog_bytes",
+        "gauge",
+        "Bytes of payloads that are not finished",
+        unit="bytes",
+    )
+    BACKLOG_AGE: Final = PrometheusMetric(
+        "cert_inbox_backlog_age_seconds",
+        "gauge",
+        "Age of the oldest payload not finished; 0 where there is none",
+        unit="seconds",
+    )
+    ACCEPTED_BYTES: Final = PrometheusMetric(
+        "cert_inbox_accepted_bytes",
+        "gauge",
+        "Bytes that are accepted before senders are told to wait",
+        unit="bytes",
+    )
+    COMMIT: Final = PrometheusMetric(
+        "cert_inbox_commit_seconds",
+        "summary",
+        "Transactions that wrote payloads",
+        unit="seconds",
+    )
+    COMMIT_FAILURES: Final = PrometheusMetric(
+        "cert_inbox_commit_failures_total", "counter", "Transactions that failed"
     )
 
 
-# -- The receiver's metrics --------------------------------------------------------------------
-class ReceiverMetrics:
-    """Prometheus names of what the receiver counts."""
-
-    REQUESTS: Final = "cert_receiver_requests_total"
-    BYTES: Final = "cert_receiver_bytes_total"
-    DURATION: Final = "cert_receiver_request_seconds"
-    BACKLOG_ROWS: Final = "cert_inbox_backlog_payloads"
-    BACKLOG_BYTES: Final = "cert_inbox_backlog_bytes"
-    BACKLOG_AGE: Final = "cert_inbox_backlog_age_seconds"
-    CAP_BYTES: Final = "cert_inbox_accepted_bytes"
-    COMMIT: Final = "cert_inbox_commit_seconds"
-    COMMIT_FAILURES: Final = "cert_inbox_commit_failures_total"
+def list_prometheus() -> list[PrometheusMetric]:
+    """Return every metric of the service."""
+    return [one for one in vars(Prometheus).values() if isinstance(one, PrometheusMetric)]
 
 
 # -- Names of others, read and never written ---------------------------------------------------

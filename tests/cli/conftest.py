@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.scoring.reference import build_network, build_tokenizer
 
+from cert_otel.cli import main
+from cert_otel.journal import get_scores_path, read_lines
 from cert_otel.records import EvaluationRecord, Record, Tokens, encode_line
 
 if TYPE_CHECKING:
@@ -73,3 +76,23 @@ def journal(tmp_path: Path) -> Callable[..., Path]:
 def make_message(role: str, text: str) -> dict[str, Any]:
     """Make a message of the conventions."""
     return {"role": role, "parts": [{"type": "text", "content": text}]}
+
+
+def read_results(path: Path) -> list[dict[str, Any]]:
+    """Read the results beside a journal; a line that was cut off is none."""
+    scores = get_scores_path(path)
+    lines = read_lines(scores) if scores.exists() else ()
+    return [
+        json.loads(encode_line(line.content))
+        for line in lines
+        if isinstance(line.content, EvaluationRecord)
+    ]
+
+
+def refuse(capsys: pytest.CaptureFixture[str], command: str, *words: str | Path) -> str:
+    """Ask for what cannot be done; return what is said."""
+    assert main([command, *map(str, words)]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "Traceback" not in printed.err
+    return printed.err

@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.cli.conftest import read_results, refuse
 from tests.evaluation.conftest import MODULE, write_package
 
 from cert_otel.cli import main
-from cert_otel.journal import get_scores_path, read_journal, read_lines
-from cert_otel.records import ContextItem, EvaluationRecord, encode_line
+from cert_otel.journal import get_scores_path, read_journal
+from cert_otel.records import ContextItem, encode_line
 from cert_otel.wire.otlp_proto import read_logs
 
 if TYPE_CHECKING:
@@ -35,26 +36,6 @@ GOOD, BAD = "free for 30 days", "free for 90 days"
 WITHOUT_TEXTS = dict.fromkeys(
     ("input_data", "output_data", "input_messages", "output_messages"), None
 )
-
-
-def read_results(path: Path) -> list[dict[str, Any]]:
-    """Read the results beside a journal; a line that was cut off is none."""
-    scores = get_scores_path(path)
-    lines = read_lines(scores) if scores.exists() else ()
-    return [
-        json.loads(encode_line(line.content))
-        for line in lines
-        if isinstance(line.content, EvaluationRecord)
-    ]
-
-
-def refuse(capsys: pytest.CaptureFixture[str], *words: str | Path) -> str:
-    """Ask for what cannot be done; return what is said."""
-    assert main(["evaluate", *map(str, words)]) == 2
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    assert "Traceback" not in printed.err
-    return printed.err
 
 
 @pytest.fixture
@@ -348,7 +329,7 @@ class TestMerged:
         """It says so before anything is judged."""
         path, there = journal("production.jsonl", judged(0)), journal("there.jsonl", b"mine\n")
 
-        message = refuse(capsys, path, "-o", there, "--evaluators", "words")
+        message = refuse(capsys, "evaluate", path, "-o", there, "--evaluators", "words")
         assert "is not overwritten" in message
         assert there.read_bytes() == b"mine\n"
         assert not read_results(path)
@@ -379,7 +360,7 @@ class TestRefusals:
         """A run that does nothing is a mistake in the asking."""
         path = journal("production.jsonl", judged(0, **{"output_data": None} | fields))
 
-        assert message in refuse(capsys, path, "--evaluators", "words")
+        assert message in refuse(capsys, "evaluate", path, "--evaluators", "words")
         assert not get_scores_path(path).exists()
 
     @pytest.mark.parametrize(
@@ -405,12 +386,12 @@ class TestRefusals:
         """Each is named, with what can."""
         path = journal("production.jsonl", judged(0))
 
-        assert message in refuse(capsys, path, *words)
+        assert message in refuse(capsys, "evaluate", path, *words)
         assert not get_scores_path(path).exists()
 
     def test_no_file(self, site: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         """Nothing is created for a name that was mistyped."""
-        message = refuse(capsys, tmp_path / "none.jsonl", "--evaluators", "words")
+        message = refuse(capsys, "evaluate", tmp_path / "none.jsonl", "--evaluators", "words")
 
         assert "no such file" in message
         assert list(tmp_path.iterdir()) == [site]
@@ -508,7 +489,7 @@ class TestEmit:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", "carrier-pigeon")
         path = journal("production.jsonl", judged(0))
 
-        message = refuse(capsys, path, "--evaluators", "words", "--emit")
+        message = refuse(capsys, "evaluate", path, "--evaluators", "words", "--emit")
         assert "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL: 'carrier-pigeon' is unknown" in message
         assert collector.received == []
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.cli.conftest import refuse
 
 from cert_otel import config
 from cert_otel.cli import main
@@ -42,14 +43,6 @@ def show(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
 def show_json(capsys: pytest.CaptureFixture[str], *argv: str) -> Any:
     """Run `cert prices` for machines."""
     return json.loads(show(capsys, *argv, "--format", "json"))
-
-
-def refuse(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
-    """Run `cert prices` where it cannot be done, and return why."""
-    assert main(["prices", *argv]) == 2
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    return printed.err
 
 
 class TestModel:
@@ -141,24 +134,26 @@ class TestUnknown:
     def test_model(self, capsys: pytest.CaptureFixture[str]) -> None:
         """An unknown model is told its nearest, in the price list that was asked for."""
         assert "gpt-44o: no such model in any price list; did you mean gpt-4o" in refuse(
-            capsys, "gpt-44o"
+            capsys, "prices", "gpt-44o"
         )
-        assert "in the price list of groq" in refuse(capsys, "gpt-4o", "--provider", "groq")
+        assert "in the price list of groq" in refuse(
+            capsys, "prices", "gpt-4o", "--provider", "groq"
+        )
 
     def test_nothing_is_near(self, capsys: pytest.CaptureFixture[str]) -> None:
         """Where nothing looks like it, nothing is guessed."""
-        assert refuse(capsys, "§§§§") == "cert: §§§§: no such model in any price list\n"
+        assert refuse(capsys, "prices", "§§§§") == "cert: §§§§: no such model in any price list\n"
 
     def test_provider(self, capsys: pytest.CaptureFixture[str]) -> None:
         """An unknown provider is told the known ones."""
-        message = refuse(capsys, "gpt-4o", "--provider", "vllm")
+        message = refuse(capsys, "prices", "gpt-4o", "--provider", "vllm")
 
         assert "--provider: 'vllm' has no price list; known are anthropic, " in message
 
     def test_date(self, capsys: pytest.CaptureFixture[str]) -> None:
         """A date that is none is told the form."""
         assert "--at: 'May' is no date; write it as 2026-11-20" in refuse(
-            capsys, "gpt-4o", "--at", "May"
+            capsys, "prices", "gpt-4o", "--at", "May"
         )
 
 
@@ -297,7 +292,7 @@ class TestUpdate:
         path.write_text("{")
         monkeypatch.setenv("CERT_OTEL_PRICES_TABLE", str(path))
         config.reset()
-        assert "broken.json: is no price table" in refuse(capsys, "gpt-4o")
+        assert "broken.json: is no price table" in refuse(capsys, "prices", "gpt-4o")
 
         show(capsys, "update", str(SHIPPED))
         assert path.read_bytes() == SHIPPED.read_bytes()
@@ -307,5 +302,5 @@ class TestUpdate:
         self, home: Path, tmp_path: Path, content: Any, capsys: pytest.CaptureFixture[str]
     ) -> None:
         """What is no table is refused, and nothing is installed."""
-        assert "new.json: " in refuse(capsys, "update", self.write(tmp_path, content))
+        assert "new.json: " in refuse(capsys, "prices", "update", self.write(tmp_path, content))
         assert not home.exists()

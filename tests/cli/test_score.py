@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 import pytest
+from tests.cli.conftest import read_results, refuse
 from tests.scoring.reference import Reference, build_network, build_tokenizer
 
 from cert_otel.cli import main
-from cert_otel.journal import get_scores_path, read_journal, read_lines
+from cert_otel.journal import get_scores_path, read_journal
 from cert_otel.records import EvaluationRecord, encode_line
 from cert_otel.scoring.defaults import REFERENCE
 
@@ -32,26 +33,6 @@ STOPPED = "cert: stopped; what was scored is kept, the next run goes on\n"
 WITHOUT_TEXTS = dict.fromkeys(
     ("input_data", "output_data", "input_messages", "output_messages"), None
 )
-
-
-def read_results(path: Path) -> list[dict[str, Any]]:
-    """Read the results beside a journal; a line that was cut off is none."""
-    scores = get_scores_path(path)
-    lines = read_lines(scores) if scores.exists() else ()
-    return [
-        json.loads(encode_line(line.content))
-        for line in lines
-        if isinstance(line.content, EvaluationRecord)
-    ]
-
-
-def refuse(capsys: pytest.CaptureFixture[str], *words: str | Path) -> str:
-    """Ask for what cannot be done; return what is said."""
-    assert main(["score", *map(str, words)]) == 2
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    assert "Traceback" not in printed.err
-    return printed.err
 
 
 @pytest.fixture
@@ -246,7 +227,7 @@ class TestJournal:
         """It is named, and nothing else stands in for it."""
         path = journal("production.jsonl", call(0))
 
-        message = refuse(capsys, path, "--model", scorer, "--embedder", "no/such")
+        message = refuse(capsys, "score", path, "--model", scorer, "--embedder", "no/such")
         assert "cannot load 'no/such'" in message
 
     def test_an_answer_that_breaks_the_scorer_is_one_error(
@@ -380,7 +361,7 @@ class TestRefusals:
     ) -> None:
         """The setting that turns content on is named."""
         path = journal("production.jsonl", call(0, **WITHOUT_TEXTS), call(1, **WITHOUT_TEXTS))
-        message = refuse(capsys, path)
+        message = refuse(capsys, "score", path)
 
         assert "none of its 2 model calls has content" in message
         assert "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=SPAN_ONLY" in message
@@ -395,7 +376,7 @@ class TestRefusals:
         """A result needs something to refer to; CERT's logs have nothing."""
         path = journal("production.jsonl", call(0, trace_id=None, span_id=None))
 
-        assert "none of its model calls has trace and span id" in refuse(capsys, path)
+        assert "none of its model calls has trace and span id" in refuse(capsys, "score", path)
 
     def test_some_without_ids(
         self,
@@ -418,11 +399,11 @@ class TestRefusals:
         """A file of functions has no answers."""
         path = journal("production.jsonl", call(0, kind="function"))
 
-        assert "holds no model call" in refuse(capsys, path)
+        assert "holds no model call" in refuse(capsys, "score", path)
 
     def test_no_file(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         """Nothing is created for a name that was mistyped."""
-        message = refuse(capsys, tmp_path / "none.jsonl")
+        message = refuse(capsys, "score", tmp_path / "none.jsonl")
 
         assert "no such file" in message
         assert list(tmp_path.iterdir()) == []
@@ -436,7 +417,7 @@ class TestRefusals:
         """A folder that is not there is named."""
         path = journal("production.jsonl", call(0))
 
-        message = refuse(capsys, path, "--model", "./none")
+        message = refuse(capsys, "score", path, "--model", "./none")
         assert "./none: no such folder" in message
 
     @pytest.mark.parametrize(
@@ -451,7 +432,7 @@ class TestRefusals:
         self, words: list[str], message: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
         """A journal or a text, not both, and no prompt alone."""
-        assert message in refuse(capsys, *words)
+        assert message in refuse(capsys, "score", *words)
 
     def test_two_runs_at_once(
         self,
@@ -465,7 +446,7 @@ class TestRefusals:
         path = journal("production.jsonl", call(0))
         with get_scores_path(path).open("wb") as held:
             fcntl.flock(held, fcntl.LOCK_EX)
-            message = refuse(capsys, path)
+            message = refuse(capsys, "score", path)
 
         assert "another cert score, evaluate or serve is at it" in message
 
@@ -529,10 +510,10 @@ class TestTable:
     ) -> None:
         """The option goes before the setting; one that is not there is an error."""
         words = ["--completion", "a", "--model", str(scorer)]
-        assert "'gpu' is none of auto" in refuse(capsys, *words, "--device", "gpu")
+        assert "'gpu' is none of auto" in refuse(capsys, "score", *words, "--device", "gpu")
 
         monkeypatch.setenv("CERT_OTEL_SCORER_DEVICE", "cuda:99")
-        assert "this machine has 0 CUDA devices" in refuse(capsys, *words)
+        assert "this machine has 0 CUDA devices" in refuse(capsys, "score", *words)
         assert main(["score", *words, "--device", "cpu"]) == 0
 
     def test_bits_without_their_package(
@@ -543,7 +524,7 @@ class TestTable:
         monkeypatch.setenv("CERT_OTEL_SCORER_QUANTIZATION", "8bit")
         words = ["--completion", "a", "--model", str(scorer)]
 
-        assert "pip install 'cert-otel[quant]'" in refuse(capsys, *words)
+        assert "pip install 'cert-otel[quant]'" in refuse(capsys, "score", *words)
         assert main(["score", *words, "--quantization", "none"]) == 0
 
     def test_the_model_comes_from_the_settings(
@@ -609,7 +590,7 @@ class TestText:
             bare["nll_mean"] - figures["nll_mean"], abs=0.02
         )
         assert bare["context_gain"] is None
-        assert "is no part of --prompt" in refuse(capsys, *words, "--context", "Three")
+        assert "is no part of --prompt" in refuse(capsys, "score", *words, "--context", "Three")
 
     def test_an_empty_completion_is_skipped(self, score: Callable[..., dict[str, Any]]) -> None:
         """There is no perplexity of nothing."""

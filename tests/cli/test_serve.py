@@ -6,12 +6,17 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cert_otel.cli import main
+from cert_otel.journal import JSONLWriter, get_scores_path, read_journal, read_lines
+from cert_otel.records import EvaluationRecord, Record, encode_line
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pytest
 
 DOCS = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
@@ -93,3 +98,75 @@ class TestServe:
         assert process.wait(timeout=40) == 0
         assert f"inbox      {tmp_path}/inbox" in seen
         assert "the receiver has stopped" in seen
+
+
+class Watching:
+    """`cert serve --watch` in a process of its own."""
+
+    def __init__(self, journal: Path, config: Path) -> None:
+        self.scores = get_scores_path(journal)
+        self._log = journal.with_suffix(".log").open("ab")
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", "import sys; from cert_otel.cli import main; sys.exit(main())",
+             "serve", "--watch", str(journal), "--config", str(config)],
+            stdout=self._log,
+            stderr=self._log,
+        )  # fmt: skip
+
+    def wait_for(self, count: int) -> None:
+        """Wait until so many calls have a result."""
+        deadline_s = time.monotonic() + 120
+        while not self.scores.exists() or len(self.scores.read_bytes().splitlines()) < count:
+            assert self._process.poll() is None, Path(self._log.name).read_text(encoding="utf-8")
+            assert time.monotonic() < deadline_s
+            time.sleep(0.05)
+
+    def stop(self) -> int:
+        """Tell it to stop, and return how it ended."""
+        self._process.terminate()
+        code = self._process.wait(timeout=40)
+        self._log.close()
+        return code
+
+
+class TestWatch:
+    def test_from_line_to_score(
+        self, tmp_path: Path, scorer: Path, call: Callable[..., Record]
+    ) -> None:
+        """Each call gets its score once: while it runs, over a restart, rotation and half a line."""
+        journal = tmp_path / "production.jsonl"
+        config = tmp_path / "cert.yaml"
+        config.write_text(
+            f"scorer: {{model: {scorer}, device: cpu, embedder: hidden}}\n"
+            "evaluation: {evaluators: []}\n",
+            encoding="utf-8",
+        )
+        application = JSONLWriter(journal, max_mb=0.002)
+        application.append([encode_line(call(0)), encode_line(call(1))])
+        watching = Watching(journal, config)
+        watching.wait_for(2)
+        for number in (2, 3, 4, 5):
+            application.append([encode_line(call(number))])
+        whole = encode_line(call(6))
+        with journal.open("ab") as file:
+            file.write(whole[:50])
+        watching.wait_for(6)
+        codes = [watching.stop()]
+
+        with journal.open("ab") as file:
+            file.write(whole[50:])
+        application.append([encode_line(call(7))])
+        watching = Watching(journal, config)
+        watching.wait_for(8)
+        application.append([encode_line(call(8))])
+        watching.wait_for(9)
+        codes.append(watching.stop())
+
+        results = [line.content for line in read_lines(watching.scores)]
+        found = [one.span_id for one in results if isinstance(one, EvaluationRecord)]
+        assert sorted(found) == [f"{number + 1:016x}" for number in range(9)]
+        assert len(list(tmp_path.glob("production.2*.jsonl"))) > 1
+        records = read_journal([journal]).records
+        assert [record.score_status for record in records] == ["scored"] * 9
+        assert all(record.trajectory is not None for record in records)
+        assert codes == [0, 0]

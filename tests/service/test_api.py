@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import http.client
 import json
+import random
 import tempfile
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +25,7 @@ from schemathesis.specs.openapi.checks import (
 from tests.service.conftest import Running
 from tests.service.spans import make_call, make_payload
 from tests.service.test_worker import Picky, Praise, Service
+from wire_mutations import damage_bytes, load_messages
 
 from cert_otel.service import places
 from cert_otel.service.direct import DirectServer
@@ -43,6 +46,7 @@ from cert_otel.service.settings import (
     Trail,
 )
 from cert_otel.service.settings import Receiver as ReceiverSettings
+from cert_otel.wire.otlp_proto import read_traces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -294,6 +298,14 @@ def _check(cases: Any) -> None:
     check()
 
 
+def _is_read(request: pb.SubmitRequest) -> bool:
+    try:
+        read_traces(request.otlp_traces)
+    except ValueError:
+        return False
+    return True
+
+
 class TestRpc:
     @pytest.fixture
     def stub(self, offering: Offering) -> Iterator[ScorerStub]:
@@ -330,6 +342,38 @@ class TestRpc:
         assert not score.HasField("perplexity")
         assert (response.deferred, response.skipped, response.inbox_token) == (0, 0, "1")
 
+    def test_what_was_scored_before(self, stub: ScorerStub, place: Path) -> None:
+        """A span that was submitted before is answered with what is known, and recorded once."""
+        body = make_payload([make_call(1), make_call(2, output_data=None)]).body
+        stub.Submit(pb.SubmitRequest(otlp_traces=body))
+        service = Service(place)
+        service.work()
+
+        response = stub.Submit(pb.SubmitRequest(otlp_traces=body, wait=Duration(seconds=20)))
+
+        statuses = {score.span_id.hex()[-1]: score.status for score in response.scores}
+        assert statuses == {"2": pb.STATUS_SCORED, "3": pb.STATUS_SKIPPED}
+        assert (response.deferred, response.skipped) == (0, 1)
+        service.work()
+        assert len(service.read()) == 2
+
+    def test_what_came_another_way_and_is_not_scored_yet(
+        self, stub: ScorerStub, offering: Offering, place: Path
+    ) -> None:
+        """Whoever submits a copy waits for the record of the first, wherever that came."""
+        body = make_payload([make_call(1)]).body
+        offering.export(body)
+        asked = stub.Submit.future(
+            pb.SubmitRequest(otlp_traces=body, wait=Duration(seconds=20)), timeout=30
+        )
+        with Service(place).start() as worker:
+            while not asked.done():
+                worker.work()
+                time.sleep(0.02)
+
+        (score,) = asked.result().scores
+        assert score.status == pb.STATUS_SCORED
+
     def test_a_wait_that_is_too_short(self, stub: ScorerStub, offering: Offering) -> None:
         """What is not scored in time is deferred, and in the inbox all the same."""
         body = make_payload([make_call(1)]).body
@@ -354,6 +398,22 @@ class TestRpc:
         assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
         assert offering.read() == []
 
+    def test_damaged_payloads(self, stub: ScorerStub) -> None:
+        """Whatever is submitted is taken or refused as unreadable, and the service lives on."""
+        chance = random.Random(3)  # noqa: S311 - damage, not secrets
+        codes = set()
+        for message in load_messages():
+            for _ in range(10):
+                request = pb.SubmitRequest(otlp_traces=damage_bytes(chance, message))
+                code = stub.Submit.with_call(request)[1].code() if _is_read(request) else None
+                if code is None:
+                    with pytest.raises(grpc.RpcError) as caught:
+                        stub.Submit(request)
+                    code = caught.value.code()
+                codes.add(code)
+
+        assert codes == {grpc.StatusCode.OK, grpc.StatusCode.INVALID_ARGUMENT}
+
     def test_results_go_on_where_they_were(self, stub: ScorerStub, place: Path) -> None:
         """A token is a place in the trail: nothing is skipped, nothing comes twice."""
         service = Service(place)
@@ -370,10 +430,11 @@ class TestRpc:
         assert [*first.jsonl, *rest.jsonl] == segment.read_bytes().splitlines()
         assert len(first.jsonl) == 2
 
-    def test_a_token_that_is_none(self, stub: ScorerStub) -> None:
+    @pytest.mark.parametrize("token", ["tomorrow", "1", "1:-7", "-1:0", "1:2,3:4", "1:2:3"])
+    def test_a_token_that_is_none(self, stub: ScorerStub, token: str) -> None:
         """A token that nobody gave is refused."""
         with pytest.raises(grpc.RpcError) as caught:
-            next(iter(stub.Results(pb.ResultsRequest(resume_token="tomorrow"))))
+            next(iter(stub.Results(pb.ResultsRequest(resume_token=token))))
 
         assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 

@@ -351,6 +351,20 @@ class TestQuarantine:
 
         assert kept == [(0, 10), (0, 10), (1, 10), (1, 10)]
 
+    @pytest.mark.parametrize("bytes_", [0, 15, 1_000])
+    def test_lines_are_bounded(
+        self, inbox: Inbox, monkeypatch: pytest.MonkeyPatch, bytes_: int
+    ) -> None:
+        """Of very many the oldest lines go as well, and all of them stay counted."""
+        monkeypatch.setattr("cert_otel.service._progress._QUARANTINE_BYTES", bytes_)
+        monkeypatch.setattr("cert_otel.service._progress._QUARANTINE_LINES", 2)
+        ids = fill(inbox, *[b"0123456789"] * 5)
+        for id_ in ids:
+            inbox.quarantine(id_, "bad")
+
+        assert [id_ for id_, _ in inbox.list_quarantined()] == ids[-2:]
+        assert inbox.stats().quarantined == 5
+
 
 class TestStats:
     def test_empty(self, inbox: Inbox) -> None:

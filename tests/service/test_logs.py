@@ -6,6 +6,7 @@ import json
 import logging
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
 
@@ -35,6 +36,14 @@ def _restore() -> Iterator[None]:
 
 
 class TestFormats:
+    @pytest.mark.parametrize("kind", ["json", "human"])
+    def test_what_is_no_unicode(self, capsys: pytest.CaptureFixture[str], kind: str) -> None:
+        """A name that is no text, as of a file, costs no line."""
+        logs.configure(msgspec.convert({"format": kind}, Logs), "receiver")
+        LOGGER.warning("%s cannot be read", "a\udcff")
+
+        assert "a? cannot be read" in capsys.readouterr().out
+
     def test_json(self, capsys: pytest.CaptureFixture[str]) -> None:
         """A line of JSON has time, level, process and message; from a warning on a severity."""
         logs.configure(Logs(format="json"), "receiver")

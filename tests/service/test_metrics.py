@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +14,7 @@ from tests.service.spans import make_call
 
 from cert_otel import semconv
 from cert_otel.records import Trajectory
-from cert_otel.service import failpoints
+from cert_otel.service import failpoints, prometheus
 from cert_otel.service.inbox import Inbox
 from cert_otel.service.metrics import Metrics
 from cert_otel.service.receiver.counters import Counters, InboxCollector
@@ -38,6 +41,27 @@ def list_emitted(directory: Path) -> Iterator[tuple[str, str, tuple[str, ...]]]:
             yield name, family.type, ()
 
 
+def count_in_a_process(directory: Path, name: str) -> str:
+    """Start a process of this name, count one duplicate, and return what all of them counted."""
+    program = (
+        "import sys; from cert_otel.service import prometheus; prometheus.name_process(sys.argv[1]);"
+        "from cert_otel.service.metrics import Metrics; Metrics().duplicates.inc();"
+        "from prometheus_client import CollectorRegistry, generate_latest;"
+        "from prometheus_client.multiprocess import MultiProcessCollector;"
+        "all = CollectorRegistry(); MultiProcessCollector(all);"
+        "print(generate_latest(all).decode())"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", program, name],
+        env={**os.environ, prometheus.DIRECTORY: str(directory)},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return found.stdout
+
+
 class TestNames:
     def test_the_page_has_what_is_emitted(self, tmp_path: Path) -> None:
         """Every metric is on the page, with its type and labels, and no other is."""
@@ -48,21 +72,35 @@ class TestNames:
 
         assert described == set(list_emitted(tmp_path))
 
-    def test_every_name_of_the_vocabulary_is_emitted(self, tmp_path: Path) -> None:
-        """A name that nobody emits is a promise that nobody keeps."""
-        named = {
-            value.name
-            for value in vars(semconv.Prometheus).values()
-            if isinstance(value, semconv.PrometheusName)
-        }
+    def test_what_is_declared_is_emitted(self, tmp_path: Path) -> None:
+        """A metric is declared once, with type and labels, and emitted as it is declared."""
+        declared = semconv.list_prometheus()
 
-        assert named <= {name for name, _, _ in list_emitted(tmp_path)}
+        assert {(one.name, one.kind, one.labels) for one in declared} == set(list_emitted(tmp_path))
+        assert len({one.name for one in declared}) == len(declared)
+
+    def test_units_are_in_names(self) -> None:
+        """Whoever reads a name knows the unit."""
+        for one in semconv.list_prometheus():
+            assert one.name.removesuffix("_total").endswith(one.unit)
+            assert one.description
 
     def test_failpoints_are_documented(self) -> None:
         """Every point is on the page."""
         text = (DOCS / "service.md").read_text()
 
         assert [point for point in failpoints.POINTS if f"`{point}`" not in text] == []
+
+
+class TestProcesses:
+    def test_a_process_that_starts_again_counts_on(self, tmp_path: Path) -> None:
+        """Figures of a process outlive it, and its successor needs no files of its own."""
+        for name in ("scorer-0", "scorer-0", "scorer-1"):
+            shown = count_in_a_process(tmp_path, name)
+
+        assert "cert_duplicates_total 3.0" in shown
+        files = {path.name for path in tmp_path.glob("counter_*.db")}
+        assert files == {"counter_scorer-0.db", "counter_scorer-1.db"}
 
 
 class TestCounting:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import threading
+import time
+from base64 import b64encode
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import grpc
 import msgspec
 import pytest
+from google.protobuf.json_format import MessageToJson
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -20,28 +23,31 @@ from tests.service.test_worker import Picky, Service
 
 from cert_otel import semconv
 from cert_otel.errors import InputError
-from cert_otel.journal import decode_line
-from cert_otel.records import Evaluation, Record, Trajectory
+from cert_otel.journal import decode_line, join_evaluations, read_journal
+from cert_otel.records import Evaluation, EvaluationRecord, Record, Trajectory
 from cert_otel.service import failpoints
 from cert_otel.service.judging import GuardedJudge
 from cert_otel.service.metrics import Metrics
 from cert_otel.service.outbox import senders, totals
 from cert_otel.service.outbox.cursor import Cursor, Progress
 from cert_otel.service.outbox.delivery import Delivery, make_destinations
-from cert_otel.service.outbox.messages import make_spans
+from cert_otel.service.outbox.messages import make_events, make_spans
 from cert_otel.service.outbox.results import list_results
 from cert_otel.service.outbox.senders import RejectedError, UnavailableError
 from cert_otel.service.seen import Seen
 from cert_otel.service.selection import select
 from cert_otel.service.settings import Deliver
 from cert_otel.service.trail import Position
-from cert_otel.wire.otlp_proto import read_traces
+from cert_otel.wire.otlp_proto import read_logs, read_traces
+from cert_otel.wire.otlp_write import encode_line as encode_otlp
+from cert_otel.wire.reading import read_batch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from cert_otel.service.outbox.delivery import Sourced
+    from cert_otel.service.outbox.results import Result
 
 if TYPE_CHECKING:
     Handler = grpc.GenericRpcHandler[Any, Any]
@@ -102,7 +108,7 @@ def service(tmp_path: Path) -> Service:
 
 def make_delivery(service: Service, settings: Deliver, **options: Any) -> Delivery:
     """Return the one delivery of these settings."""
-    seen = Seen(service.directory / "seen.db")
+    seen = Seen(service.seen)
     (destination,) = make_destinations(settings, seen.find_resource)
     cursor = Cursor(service.trail / "outbox" / f"{destination.name}.json")
     service.registry = CollectorRegistry()
@@ -302,9 +308,11 @@ class Scripted:
         self.refused = refused
         self.kind = kind
         self.sent: list[str] = []
+        self.calls = 0
 
     def send(self, records: Sequence[Sourced], progress: Progress) -> dict[str, list[float]]:
         """Take records, or refuse them for one that is among them."""
+        self.calls += 1
         ids = [record.span_id or "" for record, _ in records]
         if self.kind is not None and (self.refused is None or self.refused in ids):
             raise self.kind(self.name, "no")
@@ -344,6 +352,38 @@ class TestDelivery:
             "cert_outbox_failures_total", destination="scripted", error_type="no"
         )
         assert failures == 3
+
+    def test_a_record_of_which_nothing_can_be_made(self, service: Service) -> None:
+        """Whatever is wrong with one record, the others arrive, and it is counted by its type."""
+        destination = Scripted(refused=f"{3:016x}", kind=ValueError)
+
+        assert self.make(service, destination).deliver_next() is True
+
+        assert sorted(destination.sent) == [f"{number:016x}" for number in (1, 2, 4)]
+        failures = service.count(
+            "cert_outbox_failures_total", destination="scripted", error_type="ValueError"
+        )
+        assert failures == 3
+
+    def test_an_error_that_nobody_expected(self, service: Service) -> None:
+        """It is said, and the thread goes on: what follows is sent."""
+        destination = Scripted(kind=RuntimeError)
+        delivery = Delivery(
+            service.trail,
+            destination,
+            Cursor(service.trail / "outbox" / "scripted.json"),
+            metrics=Metrics(CollectorRegistry()),
+            pause_s=0.01,
+        )
+        delivery.start()
+        while destination.calls < 2:
+            time.sleep(0.01)
+        destination.kind = None
+        while len(set(destination.sent)) < 4:
+            time.sleep(0.01)
+        delivery.stop()
+
+        assert set(destination.sent) == {f"{number:016x}" for number in range(1, 5)}
 
     def test_killed_before_the_cursor_moved(
         self, service: Service, monkeypatch: pytest.MonkeyPatch
@@ -419,3 +459,75 @@ class TestDelivery:
 
         records = [decode_line(line) for line in lines.splitlines()]
         assert destination.sent == [one.span_id for one in records if isinstance(one, Record)]
+
+
+class TestReadBack:
+    """What was sent, in a file of any exporter of the collector's."""
+
+    SCORES: ClassVar[dict[str, Any]] = {
+        "score_status": "scored",
+        "scorer": "m",
+        "scorer_revision": "r",
+        "trajectory": Trajectory(perplexity=3.0, energy_mean=0.5, steps=2, flags=("entropy",)),
+        "confidence": 0.4,
+        "passed": False,
+        "evaluations": [Evaluation(name="grounding", score=0.2, label="fail")],
+    }
+
+    def read(self, kind: str, results: list[Result]) -> list[EvaluationRecord]:
+        """Return what a reader makes of messages."""
+        if kind == "event":
+            batch = read_logs(make_events(results, now_ns=1).SerializeToString())
+        else:
+            batch = read_traces(make_spans(results).SerializeToString())
+        reading = read_batch(batch)
+        assert reading.records == []
+        return reading.results
+
+    @pytest.mark.parametrize("kind", ["event", "span"])
+    def test_the_scores_are_those_that_were_sent(self, kind: str) -> None:
+        """Several messages about one span are one result, which a reader joins to its record."""
+        calls = [make_call(number, **self.SCORES) for number in (1, 2)]
+        sent = [result for call in calls for result in list_results(call, None)]
+
+        found = self.read(kind, sent)
+
+        assert len(sent) == 6
+        assert join_evaluations([make_call(number) for number in (1, 2)], found) == calls
+
+    @pytest.mark.parametrize("kind", ["event", "span"])
+    def test_an_error(self, kind: str) -> None:
+        """That nothing could be judged is a result as well."""
+        call = make_call(1, score_status="error", score_reason="ValueError", scorer="m")
+
+        (found,) = self.read(kind, list_results(call, None))
+
+        assert (found.score_status, found.score_reason) == ("error", "ValueError")
+
+    def test_results_of_others(self) -> None:
+        """Whose scale is not known is not taken for a score."""
+        (result,) = list_results(make_call(1, score_status="scored", confidence=0.5), None)
+
+        assert self.read("event", [result]) == []
+
+    def test_a_journal_of_spans_and_events(self, tmp_path: Path) -> None:
+        """Lines of a collector's file exporter, spans and events apart, are one journal."""
+        call = make_call(1, **self.SCORES)
+        events = make_events(list_results(call, None), now_ns=1)
+        path = tmp_path / "otlp.jsonl"
+        path.write_bytes(encode_otlp(make_call(1)) + _to_otlp_json(events).encode() + b"\n")
+
+        (record,) = read_journal([path]).records
+
+        assert (record.trajectory, record.confidence) == (call.trajectory, 0.4)
+        assert record.score_status == "scored"
+
+
+def _to_otlp_json(message: Any) -> str:
+    """Encode as OTLP does: ids are hexadecimal, where protobuf's JSON has base64."""
+    text = MessageToJson(message, indent=None)
+    for scoped in message.resource_logs[0].scope_logs:
+        for log in scoped.log_records:
+            for id_ in (log.trace_id, log.span_id):
+                text = text.replace(b64encode(id_).decode(), id_.hex())
+    return text

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,14 +15,16 @@ from tests.service.spans import make_call, make_retrieval
 from wire_strategies import records
 
 from cert_otel.errors import ConfigError
+from cert_otel.records import Evaluation, Trajectory
 from cert_otel.service import failpoints, trail
 from cert_otel.service.batches import estimate_tokens, make_batches
 from cert_otel.service.judging import Case
 from cert_otel.service.limits import Limits
 from cert_otel.service.recent import RecentDetails, RecentSources
 from cert_otel.service.sampling import is_sampled
-from cert_otel.service.selection import make_key, read_payload, select
-from cert_otel.service.trail import Position
+from cert_otel.service.selection import NO_START, make_key, read_payload, select
+from cert_otel.service.sink import Sink, encode
+from cert_otel.service.trail import Origin, Position
 from cert_otel.wire.otlp_json import read_line
 from cert_otel.wire.otlp_write import encode_line, encode_traces
 from cert_otel.wire.reading import read_batch
@@ -61,10 +64,32 @@ class TestSelect:
         scored = make_call(
             1,
             score_status="scored",
-            metadata={"cert.trajectory.perplexity": 2.0, "cert.evaluation.grounding.score": 0.5},
+            scorer="m",
+            confidence=0.9,
+            passed=True,
+            trajectory=Trajectory(perplexity=2.0),
+            evaluations=[Evaluation(name="grounding", score=0.5)],
+            metadata={"cert.hamiltonian.kinetic": 0.5},
         )
+        keys = {
+            select(read_payload("traces", "protobuf", encode_traces([one])), NOW).spans[0].key
+            for one in (plain, scored)
+        }
 
         assert make_key(plain) == make_key(scored)
+        assert len(keys) == 1
+
+    def test_a_span_without_a_start_is_known_again(self) -> None:
+        """Its time is that of its arrival, which is another for each copy: it is not in the key."""
+        line = encode_line(make_call(1)).replace(b'"startTimeUnixNano"', b'"noTime"')
+        first, second = (
+            select(read_payload("traces", "json", line), at).spans[0]
+            for at in (NOW, NOW + timedelta(minutes=1))
+        )
+
+        assert first.problem == NO_START
+        assert first.record.timestamp != second.record.timestamp
+        assert first.key == second.key
 
     def test_another_answer_is_another_span(self) -> None:
         """Content is part of the key."""
@@ -165,6 +190,21 @@ class TestRecentDetails:
         assert not any(record.output_messages for record in spans)
         assert any(record.output_messages for record in completed)
 
+    def test_no_more_than_so_many(self) -> None:
+        """Memory has an end, however many events come within the window."""
+        lines = (GOLDEN / "genai-openai-events" / "logs.jsonl").read_bytes().splitlines()
+        (event, *_) = select(read_payload("logs", "json", lines[0]), NOW).details
+        call = make_call(1, trace_id=event.trace_id, span_id=event.span_id, output_data=None)
+        other = msgspec.structs.replace(event, span_id="f" * 16)
+        details = RecentDetails(10, max_events=1)
+
+        found = []
+        for one in (event, other, other):
+            details.add([one], 100.0)
+            found.append(details.complete(call) != call)
+
+        assert found == [True, True, False]
+
 
 class TestTrail:
     def test_reading_on_over_segments(self, tmp_path: Path) -> None:
@@ -178,6 +218,36 @@ class TestTrail:
 
         assert [json.loads(line)["n"] for line in lines] == [1, 2, 3]
         assert trail.count_bytes_after(tmp_path, position) == len(b'{"n":')
+
+    def test_records_of_a_row(self, tmp_path: Path) -> None:
+        """They are found in whatever segment they are, and no text in a record is taken for them."""
+        with Sink(tmp_path, segment_bytes=2_000, reserve_bytes=0) as sink:
+            for row in range(1, 40):
+                answer = f'",origin":[{row + 1},0,"'
+                metadata = {"x": 1, "origin": [row + 1, 0, "0"]}
+                call = make_call(row, output_data=answer, metadata=metadata)
+                sink.append([encode(call, Origin(row, n, "ab", "r")) for n in (1, 0)])
+
+        assert len(trail.list_segments(tmp_path)) > 20
+        for row in range(41):
+            found = [
+                (origin.span, json.loads(line)["origin"][0])
+                for origin, line in trail.find_records(tmp_path, row)
+            ]
+            assert found == ([(1, row), (0, row)] if 0 < row < 40 else [])
+
+    def test_nothing_there(self, tmp_path: Path) -> None:
+        """A trail that is empty, or that nobody has begun, has no records and an end."""
+        assert list(trail.find_records(tmp_path / "none", 1)) == []
+        trail.get_path(tmp_path, 1).touch()
+        assert list(trail.find_records(tmp_path, 1)) == []
+        assert trail.find_end(tmp_path) == Position(1, 0)
+
+    def test_the_end_is_behind_a_whole_line(self, tmp_path: Path) -> None:
+        """Who follows from the end on sees the line that is being written, whole."""
+        trail.get_path(tmp_path, 1).write_bytes(b'{"n":1}\n{"n":')
+
+        assert trail.find_end(tmp_path) == Position(1, 8)
 
     @given(
         lines=st.lists(st.binary(max_size=20).map(lambda line: line.replace(b"\n", b"") + b"\n"))

@@ -77,6 +77,22 @@ class TestLoad:
             ("deliver: {to: [phoenix]}", "deliver.to: phoenix needs"),
             ("deliver: {metrics: true}", "deliver.metrics: needs"),
             ("inbox: {cap_bytes: 10000000}", "inbox.cap_bytes: must be at least four"),
+            (
+                "scorer:\n  model: m\n  quantization: 2bit\n",
+                "cert.yaml:3: scorer.quantization: Invalid enum value '2bit'",
+            ),
+            ("scorer:\n  dtype: int8\n", "cert.yaml:2: scorer.dtype: Invalid enum value 'int8'"),
+            ("scorer: {device: tpu}", "cert.yaml:1: scorer.device: Expected `str` matching"),
+            ("scorer:\n\n  window_tokens: 0\n", "cert.yaml:3: scorer.window_tokens: Expected"),
+            ("scorer: {max_age_h: 0}", "cert.yaml:1: scorer.max_age_h: Expected `float` > 0"),
+            (
+                "scorer:\n  revision: main\n",
+                "cert.yaml:2: scorer.revision: is of a model; name that in scorer.model",
+            ),
+            (
+                "scorer:\n  model: a/b\n  allow_remote_code: [a/c]\n",
+                "cert.yaml:3: scorer.allow_remote_code: a/c is not scorer.model",
+            ),
         ],
     )
     def test_problems(self, tmp_path: Path, text: str, problem: str) -> None:

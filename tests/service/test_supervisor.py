@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import importlib.util
+import re
 from typing import TYPE_CHECKING
 
 import pytest
 
 from cert_otel.errors import ConfigError
 from cert_otel.service.overview import check_surroundings, describe
-from cert_otel.service.settings import Deliver, Inbox, Logs, Scorer, Security, Settings, Tls, Trail
+from cert_otel.service.settings import (
+    Deliver,
+    Evaluation,
+    Inbox,
+    Logs,
+    Scorer,
+    Security,
+    Settings,
+    Tls,
+    Trail,
+)
 from cert_otel.service.supervisor import list_gpus
 
 if TYPE_CHECKING:
@@ -62,6 +74,61 @@ class TestOverview:
         ):
             assert part in text
         assert "secret" not in text
+
+    def test_how_the_model_is_loaded(self) -> None:
+        """What was set for the scoring model is said, and what was not is left out."""
+        scorer = Scorer(
+            model="a/b",
+            revision="v2",
+            device="cuda:1",
+            dtype="bfloat16",
+            quantization="4bit",
+            window_tokens=2048,
+            embedder="hidden",
+            offline=True,
+            allow_remote_code=("a/b",),
+            max_age_h=48,
+            sampling_rate=0.5,
+        )
+
+        assert (
+            "scorer     a/b at v2 on cuda:1, computed in bfloat16, weights of 4bit, windows of 2048"
+            " tokens, steps embedded by hidden, offline, with code of its own, nothing older than"
+            " 48 h, 50% of traces"
+        ) in describe(Settings(scorer=scorer))
+        assert "scorer     the default model on auto, 100% of traces" in describe(Settings())
+
+    @pytest.mark.parametrize(
+        ("settings", "problem"),
+        [
+            (
+                Settings(evaluation=Evaluation(evaluators=("groundling",))),
+                "evaluation.evaluators: 'groundling' is unknown; did you mean grounding?",
+            ),
+            (
+                Settings(evaluation=Evaluation(evaluators=("exact", "exact"))),
+                "evaluation.evaluators: exact is named twice",
+            ),
+        ],
+    )
+    def test_evaluators_that_are_not_there(self, settings: Settings, problem: str) -> None:
+        """What a scorer would only notice when it starts is found before."""
+        with pytest.raises(ConfigError, match=re.escape(problem)):
+            check_surroundings(settings)
+
+    def test_a_place_too_deep_for_a_socket(self, tmp_path: Path) -> None:
+        """The name of a socket has an end; what is beyond it is said before anything starts."""
+        deep = tmp_path / ("d" * 100)
+
+        with pytest.raises(ConfigError, match=r"inbox\.path: .* name a shorter path"):
+            check_surroundings(Settings(inbox=Inbox(path=str(deep))))
+
+    def test_a_package_that_is_not_there(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Quantized weights need a package; without it the setting is named."""
+        monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+
+        with pytest.raises(ConfigError, match=r"scorer\.quantization: .*cert-otel\[quant\]"):
+            check_surroundings(Settings(scorer=Scorer(quantization="8bit")))
 
     @pytest.mark.parametrize("section", ["inbox", "trail", "logs"])
     def test_places_that_cannot_be_written(self, tmp_path: Path, section: str) -> None:

@@ -11,6 +11,7 @@ from tests.service.test_worker import Picky, Praise
 from cert_otel.journal import JSONLWriter, get_scores_path, read_journal, read_lines
 from cert_otel.records import EvaluationRecord, Record, encode_line
 from cert_otel.service.judging import Judges
+from cert_otel.service.limits import Limits
 from cert_otel.service.watch import Watch
 from cert_otel.wire.otlp_write import encode_line as encode_otlp
 
@@ -83,6 +84,20 @@ class TestWatch:
             ("5", "scored"),
             ("6", "scored"),
         ]
+
+    def test_told_to_stop(self, journal: Journal) -> None:
+        """It ends behind the batch in hand; the next start goes on from there."""
+        journal.write(*(make_call(number) for number in range(9)))
+        asked = iter([True, True])
+        judges = Judges(Praise(), limits=Limits(records=2))
+        with Watch(journal.path, judges, may_go_on=lambda: next(asked, False)) as watch:
+            watch.work()
+        judged = len(journal.read_results())
+        watch_once(journal, Praise())
+
+        assert judged == 4
+        assert len({one.span_id for one in journal.read_results()}) == 9
+        assert len(journal.read_results()) == 9
 
     def test_a_line_that_is_being_written(self, journal: Journal) -> None:
         """Half a line waits for its other half."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -24,7 +27,7 @@ from tests.service.spans import (
 
 from cert_otel.errors import InputError
 from cert_otel.journal import decode_line, read_journal
-from cert_otel.records import Evaluation, EvaluationRecord, Record
+from cert_otel.records import Evaluation, EvaluationRecord, Record, Trajectory
 from cert_otel.service import failpoints
 from cert_otel.service.inbox import Inbox
 from cert_otel.service.judging import EvaluationJudge, GuardedJudge, NullJudge, SequenceJudge
@@ -92,6 +95,7 @@ class Service:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.trail = directory / "trail"
+        self.seen = directory / "inbox" / "seen.db"
         self.registry = CollectorRegistry()
 
     def receive(self, *payloads: Payload) -> list[int]:
@@ -104,9 +108,9 @@ class Service:
     ) -> Iterator[Worker]:
         """Start a worker."""
         self.registry = CollectorRegistry()
-        seen = Seen(self.directory / "seen.db")
         with (
             Inbox.attach(self.directory / "inbox") as inbox,
+            closing(Seen(self.seen)) as seen,
             Sink(self.trail, reserve_bytes=1 << 16) as sink,
         ):
             yield Worker(
@@ -118,7 +122,6 @@ class Service:
                 policy=policy,
                 **options,
             )
-        seen.close()
 
     def work(self, judge: Judge | None = None, policy: Policy | None = None) -> None:
         """Start a worker, and let it work until nothing is left."""
@@ -413,6 +416,25 @@ class TestJudges:
         assert service.list_outcomes() == {("scored", None): 5, ("error", "ZeroDivisionError"): 1}
         assert service.count("cert_records_total", status="scored", reason="none") == 5
 
+    def test_a_span_that_was_scored_before_us(self, service: Service) -> None:
+        """It is judged anew; where nobody judges here, its record keeps what it came with."""
+        scores: dict[str, Any] = {
+            "score_status": "scored",
+            "scorer": "upstream",
+            "trajectory": Trajectory(perplexity=7.0),
+            "evaluations": [Evaluation(name="praise", score=0.1), Evaluation(name="x", score=0.2)],
+        }
+        service.receive(make_payload([make_call(1, **scores)]))
+        service.work()
+        service.receive(make_payload([make_call(2, **scores)]))
+        service.work(NullJudge())
+
+        judged, kept = service.read()
+        assert (judged.scorer, judged.trajectory) == ("praise", None)
+        assert [(one.name, one.score) for one in judged.evaluations] == [("praise", 0.9)]
+        assert (kept.scorer, kept.trajectory) == ("upstream", Trajectory(perplexity=7.0))
+        assert kept.score_status == "scored"
+
     def test_texts_of_like_length_are_judged_together(self, service: Service) -> None:
         """A batch holds neighbours in length, so that none waits for a much longer one."""
         batches: list[list[int]] = []
@@ -428,6 +450,25 @@ class TestJudges:
         service.work(Noting(), Policy(limits=Limits(records=3)))
 
         assert batches == [[10, 20, 30], [700, 800, 900]]
+
+
+class TestMemory:
+    def test_what_is_forgotten(self, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Spans and resources are forgotten after the window, however many come in one."""
+        monkeypatch.setattr("cert_otel.service.seen._FORGOTTEN_AT_ONCE", 2)
+        policy = Policy(dedupe_window_s=3600)
+        service.receive(*(make_payload([make_call(n, service=f"s{n}")]) for n in range(7)))
+        for at_s in (time.time(), time.time() + 3 * 86_400):
+            with service.start(policy=policy, clock=partial(float, at_s)) as worker:
+                worker.work()
+            service.receive(make_payload([make_call(99, service="new")]))
+        with sqlite3.connect(service.seen) as reader:
+            spans = reader.execute("SELECT count(*) FROM seen").fetchall()
+            resources = reader.execute("SELECT attributes FROM resource").fetchall()
+        reader.close()
+
+        assert spans == [(1,)]
+        assert [json.loads(text) for (text,) in resources] == [{"service.name": "new"}]
 
 
 class TestWindows:
@@ -542,7 +583,7 @@ class TestKills:
         """What a power cut took of `seen.db` is in the trail, and copies are copies again."""
         service.receive(make_payload([make_call(1)]))
         service.work()
-        for file in service.directory.glob("seen.db*"):
+        for file in service.seen.parent.glob("seen.db*"):
             file.unlink()
         service.receive(make_payload([make_call(1)]))
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
+from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from tests.service.spans import fill, make_call, make_payload
 from tests.service.test_outbox import Backend, read_attributes, serve
-from tests.service.test_worker import Service
+from tests.service.test_worker import Praise, Service
 from tests.service.torture import Process
 
+from cert_otel.errors import ConfigError
 from cert_otel.service import places
-from cert_otel.service.direct import Question, UnansweredError, ask
+from cert_otel.service.direct import Answer, DirectServer, Question, UnansweredError, ask
 from cert_otel.service.inbox import Inbox
+from cert_otel.service.judging import Judges
 from cert_otel.service.limits import Limits
 from cert_otel.service.settings import (
     Deliver,
@@ -29,7 +32,10 @@ from cert_otel.service.settings import Inbox as InboxSettings
 from cert_otel.service.worker import make_policy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+
+    from cert_otel.records import EvaluationRecord
+    from cert_otel.service.judging import Case
 
 ENTRY = "cert_otel.service.worker:run"
 
@@ -106,6 +112,45 @@ class TestPolicy:
 
 
 class TestAsking:
+    def test_who_asks_on_and_on_holds_up_no_batch(self, place: Path) -> None:
+        """What is asked while others are answered waits for the next time."""
+        question = Question(operation="score", records=[make_call(1)])
+        server = DirectServer(place / "s.sock")
+        judged = []
+
+        class Endless(Praise):
+            def judge(self, cases: Sequence[Case]) -> list[list[EvaluationRecord]]:
+                judged.append(len(cases))
+                server._questions.put_nowait((question, Future()))
+                return super().judge(cases)
+
+        server.start(Judges(Endless()))
+        server._questions.put_nowait((question, Future()))
+        server.answer_all()
+        server.close()
+
+        assert judged == [1]
+
+    def test_who_waits_no_more_is_not_answered(self, place: Path) -> None:
+        """A question that its asker gave up costs no pass of the model."""
+        server = DirectServer(place / "s.sock")
+        server.start(Judges(Praise()))
+        given_up, waiting = Future[Answer](), Future[Answer]()
+        given_up.cancel()
+        question = Question(operation="score", records=[make_call(1)])
+        for future in (given_up, waiting):
+            server._questions.put_nowait((question, future))
+        server.answer_all()
+        server.close()
+
+        assert [one.scorer for one in waiting.result(1).results] == ["praise"]
+        assert given_up.cancelled()
+
+    def test_a_name_that_is_too_long(self, place: Path) -> None:
+        """A socket's name has an end: the setting is named, and what to do."""
+        with pytest.raises(ConfigError, match=r"inbox\.path: .* name a shorter path"):
+            DirectServer(place / ("d" * 100) / "s.sock")
+
     def test_nobody_there(self, place: Path) -> None:
         """A socket that is not there is no answer."""
         with pytest.raises(UnansweredError, match="no scorer answers"):

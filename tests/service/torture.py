@@ -205,7 +205,7 @@ def torture(directory: Path, *, kills: int, spans: int, seed: int = 0) -> Outcom
     for sender in senders:
         sender.join()
     took_s = time.monotonic() - started_s
-    _drain(settings)
+    drain(settings)
     assert worker.stop() == 0
     assert receiver.stop() == 0
     acknowledged = [number for sender in senders for number in sender.acknowledged]
@@ -241,7 +241,7 @@ def count_records(trail: Path) -> tuple[Counter[int], int]:
     """Count the records of each trace in a trail, and the lines that are none."""
     found: Counter[int] = Counter()
     unparsable = 0
-    for line in _read_lines(trail):
+    for line in read_lines(trail):
         try:
             record = _LINE.decode(line)
             found[int(record.trace_id, 16)] += 1
@@ -259,13 +259,14 @@ class _Line(msgspec.Struct):
 _LINE: Final = msgspec.json.Decoder(_Line)
 
 
-def _read_lines(trail: Path) -> Iterator[bytes]:
+def read_lines(trail: Path) -> Iterator[bytes]:
+    """Yield the lines of a trail."""
     for path in sorted(trail.glob("seg-*.jsonl")):
         with path.open("rb") as file:
             yield from file
 
 
-def _drain(settings: Settings) -> None:
+def drain(settings: Settings) -> None:
     """Wait until the worker has finished everything."""
     deadline_s = time.monotonic() + _DRAIN_S
     with Inbox.attach(settings.inbox.path) as inbox:

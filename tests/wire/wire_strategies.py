@@ -12,7 +12,7 @@ from opentelemetry.proto.common.v1 import common_pb2
 from opentelemetry.proto.trace.v1 import trace_pb2
 
 from cert_otel import semconv
-from cert_otel.records import ContextItem, CostDetail, Record, Tokens
+from cert_otel.records import ContextItem, CostDetail, Evaluation, Record, Tokens, Trajectory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -143,6 +143,46 @@ _messages = st.none() | st.lists(
     max_size=3,
 )
 _ids = st.integers(1, 2**128 - 1)
+_figures = st.none() | st.floats(-3, 1e6)
+_evaluations = st.lists(
+    st.builds(
+        Evaluation,
+        name=(_words | st.just("answer_relevance")).filter(lambda name: name != "confidence"),
+        score=st.none() | st.floats(0, 1),
+        label=_maybe,
+    ).filter(lambda one: one.score is not None or one.label is not None),
+    unique_by=lambda one: one.name,
+    max_size=2,
+)
+_trajectories = st.builds(
+    Trajectory,
+    perplexity=_figures,
+    entropy_mean=_figures,
+    entropy_max=_figures,
+    surprise_rate=_figures,
+    energy_mean=_figures,
+    energy_max=_figures,
+    steps=_counts,
+    tokens=_counts,
+    flags=st.lists(texts, max_size=2).map(tuple),
+).filter(lambda one: one != Trajectory())
+_scores = st.fixed_dictionaries(
+    {
+        "scorer": _maybe,
+        "scorer_revision": _maybe,
+        "trajectory": st.none() | _trajectories,
+        "evaluations": _evaluations,
+    }
+).flatmap(
+    lambda fields: (
+        st.just(fields)
+        | st.builds(
+            lambda confidence, passed: {**fields, "confidence": confidence, "passed": passed},
+            st.floats(0, 1),
+            st.none() | st.booleans(),
+        )
+    )
+)
 
 
 @st.composite
@@ -220,6 +260,7 @@ def records(draw: st.DrawFn) -> Record:
         perplexity=draw(st.none() | st.floats(1, 1e6)),
         score_status=score_status,  # type: ignore[arg-type] # one of the list
         score_reason=draw(_maybe),
+        **draw(_scores),
         metadata=draw(
             st.dictionaries(
                 _words, st.booleans() | st.integers(-(2**53), 2**53) | _words, max_size=3

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from cert_otel.cli._backlog import Backlog, Place
-    from cert_otel.cli._models import Choice
     from cert_otel.records import EvaluationRecord
     from cert_otel.scoring.answers import AnswerScorer, Measured
+    from cert_otel.scoring.choice import Choice
     from cert_otel.scoring.models import LoadedModel
     from cert_otel.scoring.prompts import Template
 
@@ -41,7 +41,7 @@ def score_backlog(backlog: Backlog, model: LoadedModel, template: Template, choi
     revision = model.revision + (_JOINED if template == "none" else "") + choice.mark
     run = Run(backlog, model.name, revision)
     if run.wanted:
-        scorer = _models.open_scorer(model, choice.embedder)
+        scorer = _models.open_scorer(model, choice)
         run.work(
             lambda batch: list(_score(batch, scorer, Scorer(run.name, run.revision), template)),
             _LIMITS["cuda" if model.device.type == "cuda" else "cpu"],

@@ -9,9 +9,9 @@ import msgspec
 from rich.table import Table
 from rich.text import Text
 
-from cert_otel.cli._models import get_quantization
 from cert_otel.cli._output import Format, open_console, print_json
 from cert_otel.cli._settings import get_valid_config
+from cert_otel.scoring.choice import get_quantization
 from cert_otel.scoring.quantization import count_bytes
 
 if TYPE_CHECKING:

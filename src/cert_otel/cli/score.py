@@ -17,9 +17,10 @@ from cert_otel.cli._settings import get_valid_config
 from cert_otel.config import QuantizationName  # noqa: TC001 - likewise
 from cert_otel.errors import ConfigError
 from cert_otel.records import find_skip_reason
+from cert_otel.scoring.choice import MINILM, open_model
 
 if TYPE_CHECKING:
-    from cert_otel.cli._models import Choice
+    from cert_otel.scoring.choice import Choice
     from cert_otel.scoring.prompts import Sample, Template
 
 EXIT_ATTENTION: Final = 1
@@ -38,7 +39,7 @@ def score(
     model: str | None = None,
     device: str | None = None,
     quantization: QuantizationName | None = None,
-    embedder: str = _models.MINILM,
+    embedder: str = MINILM,
     template: Literal["auto", "none"] = "auto",
     format: Format = "table",  # noqa: A002 - the option's name
 ) -> int:
@@ -88,8 +89,8 @@ def _score_text(sample: Sample, *, choice: Choice, as_json: bool) -> int:
     from cert_otel.cli import _text_report  # noqa: PLC0415 - needs the [score] extra
     from cert_otel.scoring.answers import Answer  # noqa: PLC0415 - likewise
 
-    loaded = _models.open_model(choice)
-    scorer = _models.open_scorer(loaded, choice.embedder)
+    loaded = open_model(choice)
+    scorer = _models.open_scorer(loaded, choice)
     (outcome,) = scorer.measure([Answer(sample, sample.prompt)])
     if isinstance(outcome, Exception):
         raise outcome
@@ -108,7 +109,7 @@ def _score_journal(
     with alone(path):
         backlog = Backlog([path], find_skip_reason)
         refuse_nothing(path, backlog, done="scored")
-        loaded = _models.open_model(choice)
+        loaded = open_model(choice)
         try:
             run = score_backlog(backlog, loaded, template, choice)
         except KeyboardInterrupt:

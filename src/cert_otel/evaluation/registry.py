@@ -45,10 +45,23 @@ def make_evaluators(names: Sequence[str]) -> list[SampleEvaluator]:
     """
     if not names:
         raise ConfigError(SETTING, f"none is named; there are {', '.join(list_evaluators())}")
+    check_names(names)
+    return [make_evaluator(name) for name in names]
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Look whether there are evaluators of these names; none is made.
+
+    Raises:
+        ConfigError: A name is unknown or there twice.
+    """
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise ConfigError(SETTING, f"{', '.join(repeated)} is named twice")
-    return [make_evaluator(name) for name in names]
+    there = list_evaluators()
+    for name in names:
+        if name not in there:
+            raise ConfigError(SETTING, _describe_unknown(name, there))
 
 
 def make_evaluator(name: str) -> SampleEvaluator:

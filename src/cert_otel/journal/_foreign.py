@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from cert_otel.pricing import price_record
-from cert_otel.records import Record  # noqa: TC001 - msgspec resolves the annotations at run time
+from cert_otel.records import EvaluationRecord, Record  # noqa: TC001 - msgspec resolves the annotations at run time
 from cert_otel.wire._values import UNREADABLE, decode_json
 from cert_otel.wire.cert_logs import record_from_cert_log
 from cert_otel.wire.details import Details
@@ -36,7 +36,9 @@ class Foreign(msgspec.Struct, frozen=True):
     details: list[LogEvent] = []
     """Log events that complete a span's record, wherever that is."""
     passed: int = 0
-    """Spans and log records that tell nothing of a model."""
+    """Spans and log records that make no record of a call."""
+    results: list[EvaluationRecord] = []
+    """What the scorer sent about spans, wherever those are."""
     problems: list[str] = []
     """What could not be read of it, one entry a span or log record."""
 
@@ -55,6 +57,7 @@ def read_foreign(line: bytes) -> Foreign | None:
             dict(Counter(reading.dialects)),
             reading.details,
             reading.passed,
+            reading.results,
             reading.problems,
         )
     record = record_from_cert_log(document)

@@ -259,6 +259,7 @@ class _Collected:
                 self._add_problems(list_problems(path, line))
                 if not isinstance(line.content, RecordError):
                     self.foreign.append(line.content)
+                    self.evaluations += line.content.results
         return tally.report(path)
 
     def _add_problems(self, problems: Sequence[RecordError]) -> None:

@@ -78,4 +78,4 @@ def list_records(line: Line) -> Sequence[Record | EvaluationRecord]:
     content = line.content
     if isinstance(content, Record | EvaluationRecord):
         return (content,)
-    return content.records if isinstance(content, Foreign) else ()
+    return (*content.records, *content.results) if isinstance(content, Foreign) else ()

@@ -71,6 +71,11 @@ class AnswerScorer:
         self._scorer = scorer
         self._embedder = embedder
 
+    @property
+    def budget_tokens(self) -> int:
+        """Tokens of one pass of the model."""
+        return self._scorer.budget
+
     def measure(self, answers: Sequence[Answer]) -> list[Measured | Exception]:
         """Measure answers, in order; one that makes the model fail takes no other along."""
         try:

@@ -46,7 +46,33 @@ _logger = logging.getLogger(__name__)
 
 
 class HamiltonianMonitor:
-    """Analyses answers. Thread-safe; errors are results."""
+    """Analyses answers. Thread-safe; errors are results.
+
+    Args:
+        model_name: Name on the hub or a folder; `None` is Qwen2.5 where it can be had, else
+            the packaged reference model.
+        preload: Load the model now; else at the first use. If that fails, results say so.
+        use_8bit: Weights of 8 bits, to save memory; not faster.
+        device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+        revision: Commit, tag or branch on the hub.
+        offline: Take what is on this machine, never ask the hub.
+        timeout: Seconds for one call, unless the call says otherwise.
+        max_new_tokens: That `analyze` writes at most.
+        temperature: That `analyze` writes with; 0 takes the likeliest token each time.
+        max_prompt_chars: Longest prompt of `analyze`.
+        cache_size: Results that are kept, the least recently used going first; 0 is none.
+        backends: Tried in this order instead of the model above, which is then not loaded.
+        embedder: Of the phase space; `packaged` is MiniLM, `hidden` the model's own states
+            in the pass that scores, `None` is no phase space.
+        perplexity_limit: Answers are flagged from here on.
+        level: Percentile of usual answers beyond which one is flagged.
+        route: Which of the calibrations count: those that were fitted for this route.
+        calibrations: Without them only the gate of the perplexity votes.
+        on_result: Called with each result, for metrics; what it raises is logged.
+
+    Raises:
+        ConfigError: A setting that cannot be used.
+    """
 
     def __init__(
         self,
@@ -70,54 +96,24 @@ class HamiltonianMonitor:
         calibrations: Iterable[Calibration] = (),
         on_result: Callable[[Outcome], None] | None = None,
     ) -> None:
-        """Set up.
-
-        Args:
-            model_name: Name on the hub or a folder; `None` is Qwen2.5 where it can be had, else
-                the packaged reference model.
-            preload: Load the model now; else at the first use. If that fails, results say so.
-            use_8bit: Weights of 8 bits, to save memory; not faster.
-            device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
-            revision: Commit, tag or branch on the hub.
-            offline: Take what is on this machine, never ask the hub.
-            timeout: Seconds for one call, unless the call says otherwise.
-            max_new_tokens: That `analyze` writes at most.
-            temperature: That `analyze` writes with; 0 takes the likeliest token each time.
-            max_prompt_chars: Longest prompt of `analyze`.
-            cache_size: Results that are kept, the least recently used going first; 0 is none.
-            backends: Tried in this order instead of the model above, which is then not loaded.
-            embedder: Of the phase space; `packaged` is MiniLM, `hidden` the model's own states
-                in the pass that scores, `None` is no phase space.
-            perplexity_limit: Answers are flagged from here on.
-            level: Percentile of usual answers beyond which one is flagged.
-            route: Which of the calibrations count: those that were fitted for this route.
-            calibrations: Without them only the gate of the perplexity votes.
-            on_result: Called with each result, for metrics; what it raises is logged.
-
-        Raises:
-            ConfigError: A setting that cannot be used.
-        """
-        _check(timeout=timeout, max_new_tokens=max_new_tokens, max_prompt_chars=max_prompt_chars)
-        if temperature < 0 or not math.isfinite(temperature):
-            raise ConfigError("temperature", f"{temperature} is not a number from 0 on")
-        if cache_size < 0:
-            raise ConfigError("cache_size", f"{cache_size} is below 0; 0 keeps nothing")
+        _check_positive(
+            timeout=timeout, max_new_tokens=max_new_tokens, max_prompt_chars=max_prompt_chars
+        )
+        _check_not_negative(temperature=temperature, cache_size=cache_size)
         self._timeout = timeout
         self._max_new_tokens = max_new_tokens
         self._temperature = temperature
+        self._on_result = on_result
+        self._cache = ResultCache(cache_size)
         gates = Gates(
             perplexity_limit=perplexity_limit,
             level=level,
             route=route,
             calibrations=tuple(calibrations),
         )
-        self._on_result = on_result
-        self._cache = ResultCache(cache_size)
         local = None
         if backends is None:
-            from cert_otel.scoring.backends.local import LocalBackend  # noqa: PLC0415 - seconds of torch
-
-            local = LocalBackend.named(
+            local = _import_local().named(
                 model_name,
                 device=device,
                 use_8bit=use_8bit,
@@ -326,10 +322,22 @@ class HamiltonianMonitor:
                 _logger.warning("on_result failed", exc_info=True)
 
 
-def _check(**settings: float) -> None:
+def _check_positive(**settings: float) -> None:
     for name, value in settings.items():
         if not value > 0:
             raise ConfigError(name, f"{value} is not greater than 0")
+
+
+def _check_not_negative(**settings: float) -> None:
+    for name, value in settings.items():
+        if value < 0 or not math.isfinite(value):
+            raise ConfigError(name, f"{value} is not a number from 0 on")
+
+
+def _import_local() -> type[LocalBackend]:
+    from cert_otel.scoring.backends.local import LocalBackend  # noqa: PLC0415 - seconds of torch
+
+    return LocalBackend
 
 
 def _preload(local: LocalBackend) -> None:

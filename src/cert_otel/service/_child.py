@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from cert_otel.errors import CertOtelError, ConfigError
-from cert_otel.service import logs
+from cert_otel.service import logs, prometheus
 from cert_otel.service.settings import Settings  # noqa: TC001 - msgspec decodes it
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def main() -> int:
         role = msgspec.json.decode(stdin.readline(), type=Role)
     threading.Thread(target=_end_with_supervisor, daemon=True).start()
     logs.configure(role.settings.logs, role.name)
+    prometheus.name_process(role.name)
     try:
         _find(role.entry)(role.settings, part=role.part, parts=role.parts)
     except CertOtelError as error:

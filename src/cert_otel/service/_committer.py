@@ -236,7 +236,7 @@ class Committer:
             if vacuum and not behind:
                 # As a script: `execute` would end after the first page.
                 self._connection.executescript(f"PRAGMA incremental_vacuum({_VACUUMED_PAGES})")
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             _logger.warning("the inbox cannot be tidied up: %s", error)
             return False
         return behind

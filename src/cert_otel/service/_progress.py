@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 _QUARANTINE_BYTES: Final = 256 * 2**20
 """Bodies that are kept to be looked at; of older ones the line stays, with size and hash."""
+_QUARANTINE_LINES: Final = 100_000
+"""The oldest of more go, with their bodies; they stay counted."""
+_QUARANTINE: Final = "INSERT OR IGNORE INTO quarantine VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_COUNT: Final = "UPDATE quarantined SET payloads = payloads + 1, kept_bytes = kept_bytes + ?"
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -96,7 +100,7 @@ class Progress:
             )
 
     def quarantine(self, row: Row, reason: str) -> None:
-        """Keep the payload aside, and make room among older ones."""
+        """Keep the payload aside, and make room among older ones; once, however often it is said."""
         payload = row.payload
         values = (
             row.id,
@@ -111,20 +115,14 @@ class Progress:
             payload.body,
         )
         with self._write() as connection:
-            connection.execute(
-                "INSERT OR IGNORE INTO quarantine VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values
-            )
-            connection.execute(
-                "UPDATE quarantine SET body = NULL WHERE body IS NOT NULL AND rowid IN"
-                " (SELECT rowid FROM (SELECT rowid, sum(size) OVER (ORDER BY rowid DESC) AS newer"
-                " FROM quarantine) WHERE newer > ?)",
-                (_QUARANTINE_BYTES,),
-            )
+            if connection.execute(_QUARANTINE, values).rowcount:
+                connection.execute(_COUNT, (len(payload.body),))
+                _make_room(connection)
 
     def count_quarantined(self) -> int:
         """Return how many payloads were ever put aside."""
         with self._lock:
-            (count,) = self._connection.execute("SELECT count(*) FROM quarantine").fetchone()
+            (count,) = self._connection.execute("SELECT payloads FROM quarantined").fetchone()
         return int(count)
 
     def list_quarantined(self) -> list[tuple[int, str]]:
@@ -149,3 +147,23 @@ class Progress:
                 self._connection.rollback()
                 raise
             self._connection.commit()
+
+
+def _make_room(connection: sqlite3.Connection) -> None:
+    """Let go of the oldest lines, and of the oldest bodies of the others."""
+    kept, after, last = connection.execute(
+        "SELECT kept_bytes, kept_after, (SELECT max(rowid) FROM quarantine) FROM quarantined"
+    ).fetchone()
+    oldest = last - _QUARANTINE_LINES
+    (gone,) = connection.execute(
+        "SELECT total(size) FROM quarantine WHERE rowid > ? AND rowid <= ?", (after, oldest)
+    ).fetchone()
+    connection.execute("DELETE FROM quarantine WHERE rowid <= ?", (oldest,))
+    kept, after = kept - int(gone), max(after, oldest)
+    while kept > _QUARANTINE_BYTES:
+        after, size = connection.execute(
+            "SELECT rowid, size FROM quarantine WHERE rowid > ? ORDER BY rowid LIMIT 1", (after,)
+        ).fetchone()
+        connection.execute("UPDATE quarantine SET body = NULL WHERE rowid = ?", (after,))
+        kept -= size
+    connection.execute("UPDATE quarantined SET kept_bytes = ?, kept_after = ?", (kept, after))

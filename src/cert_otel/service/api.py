@@ -1,31 +1,39 @@
 """The JSON API: scores and evaluations of single texts, asked of a worker, recorded nowhere.
 
 The severity of an error fixes the status: critical 503, high 500, medium 429, low 422. Besides these
-there are only 401 without a token and 413 for what is too large.
+there are only 401 without a token, 408 for what does not arrive and 413 for what is too large.
 """
 
 from __future__ import annotations
 
+import hashlib
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 from cachetools import LRUCache
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
-from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from cert_otel import __version__
-from cert_otel.records import ContextItem, EvaluationRecord, Record
 from cert_otel.service import places
+from cert_otel.service.api_schema import (
+    ErrorResponse,
+    EvaluateRequest,
+    EvaluateResponse,
+    ScoreRequest,
+    ScoreResponse,
+)
 from cert_otel.service.direct import Question, UnansweredError, ask
 from cert_otel.service.guard import Guard
+from cert_otel.service.settings import MEBIBYTE
 
 if TYPE_CHECKING:
     from cert_otel.errors import Severity
+    from cert_otel.records import EvaluationRecord, Record
     from cert_otel.service.direct import Answer, Operation, Problem
     from cert_otel.service.metrics import Metrics
     from cert_otel.service.security import Tokens
@@ -41,8 +49,7 @@ CACHED_TEXTS: Final = 1_000
 PROBE_S: Final = 2.0
 _TOO_LARGE: Final = 413
 _BAD_REQUEST: Final = 400
-_NO_IDS: Final[dict[str, Any]] = {"trace_id": "0" * 31 + "1", "span_id": "0" * 15 + "1"}
-"""Of texts that belong to no trace; judges ask for some."""
+_KEY_BYTES: Final = 16
 
 
 class Failure(NamedTuple):
@@ -60,72 +67,11 @@ _PROBLEMS: Final[dict[Problem, Failure]] = {
     "unreadable": Failure("InvalidInput", "low", "the scorer cannot read this"),
 }
 
-Text = Annotated[str, Field(min_length=1)]
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class ScoreRequest(_Model):
-    """A text, and what came before it."""
-
-    completion: Text
-    prompt: str | None = None
-    messages: list[dict[str, Any]] | None = None
-    """As in `gen_ai.input.messages`; in place of `prompt`."""
-
-
-class Passage(_Model):
-    """Something that an answer may rest on."""
-
-    text: Text
-    id: str | None = None
-    source: str | None = None
-
-
-class EvaluateRequest(_Model):
-    """An answer, and what it may rest on."""
-
-    answer: Text
-    context: str | list[str | Passage] = []
-    """Passages; a single text is one."""
-    question: str | None = None
-
-
-class ScoreResponse(BaseModel):
-    """What the scoring model measured."""
-
-    status: str
-    reason: str | None
-    trajectory: dict[str, Any] | None
-    scorer: str
-    revision: str | None
-
-
-class EvaluateResponse(BaseModel):
-    """What the evaluators found; a confidence of null is unknown."""
-
-    status: str
-    reason: str | None
-    confidence: float | None
-    threshold: float | None
-    passed: bool | None
-    evaluations: list[dict[str, Any]]
-    scorer: str
-    revision: str | None
-
-
-class ErrorResponse(BaseModel):
-    """Why there is no answer."""
-
-    error: str
-    severity: str
-    message: str
-
-
 _RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
-    status: {"model": ErrorResponse} for status in (401, 413, 422, 429, 500, 503)
+    status: {"model": ErrorResponse} for status in (401, 408, 413, 422, 429, 500, 503)
+}
+_NOT_READY: Final[dict[int | str, dict[str, Any]]] = {
+    503: {"description": "No scorer is ready", "content": {"text/plain": {}}}
 }
 
 
@@ -157,9 +103,7 @@ class Asking:
         if sum(map(len, texts)) > self._max_chars:
             message = f"texts may have {self._max_chars:,} characters together"
             raise _FailureError(Failure("TooLarge", "low", message), _TOO_LARGE)
-        key = operation.encode() + msgspec.json.encode(
-            msgspec.structs.replace(record, timestamp=datetime.min.replace(tzinfo=UTC))
-        )
+        key = _make_key(operation, record)
         known = self._known.get(key)
         if known is not None:
             self._metrics.cache_hits.labels(operation).inc()
@@ -193,106 +137,122 @@ class Asking:
 
 
 def make_application(settings: Settings, tokens: Tokens, metrics: Metrics) -> Guard:
-    """Make the ASGI application, behind tokens and a limit of size."""
+    """Make the ASGI application, behind tokens and limits of size and time."""
     api = FastAPI(title="cert-otel scorer", version=__version__, docs_url=None, redoc_url=None)
-    asking = Asking(settings, metrics)
+    endpoints = _Endpoints(Asking(settings, metrics), metrics)
+    endpoints.add_to(api)
+    refusals = _Refusals(metrics)
+    for kind, handler in (
+        (_FailureError, refusals.fail),
+        (HTTPException, refusals.turn_away),
+        (RequestValidationError, refusals.refuse),
+    ):
+        api.add_exception_handler(kind, handler)
+    return Guard(
+        api,
+        tokens,
+        max_bytes=settings.receiver.max_message_mib * MEBIBYTE,
+        timeout_s=settings.receiver.request_timeout_s,
+        open_paths=OPEN_PATHS,
+    )
 
-    @api.post("/v1/score", response_model=ScoreResponse, responses=_RESPONSES)
-    async def score(request: ScoreRequest) -> Any:
+
+class _Endpoints:
+    """What is asked; names and docstrings are part of /openapi.json."""
+
+    def __init__(self, asking: Asking, metrics: Metrics) -> None:
+        self._asking = asking
+        self._metrics = metrics
+
+    def add_to(self, api: FastAPI) -> None:
+        for path, endpoint, model in (
+            ("/v1/score", self.score, ScoreResponse),
+            ("/v1/evaluate", self.evaluate, EvaluateResponse),
+        ):
+            api.add_api_route(
+                path, endpoint, methods=["POST"], response_model=model, responses=_RESPONSES
+            )
+        api.add_api_route("/livez", self.livez, response_class=PlainTextResponse)
+        api.add_api_route(
+            "/readyz", self.readyz, response_class=PlainTextResponse, responses=_NOT_READY
+        )
+
+    async def score(self, request: ScoreRequest) -> Any:
         """Score a text with the language model: how surprising is it after its prompt?"""
-        record = Record(
-            kind="inference",
-            timestamp=datetime.now(UTC),
-            input_data=request.prompt,
-            input_messages=request.messages,
-            output_data=request.completion,
-            **_NO_IDS,
-        )
-        messages = map(str, request.messages or ())
-        texts = (request.completion, request.prompt or "", *messages)
-        found = await asking.ask("score", record, *texts)
-        return _answer(metrics, _describe(found) | {"trajectory": _plain(found.trajectory)})
+        found = await self._asking.ask("score", request.make_record(), *request.list_texts())
+        return self._count(_describe(found) | {"trajectory": _plain(found.trajectory)})
 
-    @api.post("/v1/evaluate", response_model=EvaluateResponse, responses=_RESPONSES)
-    async def evaluate(request: EvaluateRequest) -> Any:
+    async def evaluate(self, request: EvaluateRequest) -> Any:
         """Judge an answer against its context: is it borne out?"""
-        given = [request.context] if isinstance(request.context, str) else request.context
-        context = [_make_passage(passage) for passage in given]
-        record = Record(
-            kind="inference",
-            timestamp=datetime.now(UTC),
-            input_data=request.question,
-            output_data=request.answer,
-            context=[item for item in context if item.text] or None,
-            **_NO_IDS,
-        )
-        texts = (request.answer, request.question or "", *(item.text for item in context))
-        found = await asking.ask("evaluate", record, *texts)
-        return _answer(
-            metrics,
-            _describe(found)
-            | {
-                "confidence": found.confidence,
-                "threshold": found.threshold,
-                "passed": found.passed,
-                "evaluations": [_plain(one) for one in found.evaluations],
-            },
-        )
+        found = await self._asking.ask("evaluate", request.make_record(), *request.list_texts())
+        judged = {
+            "confidence": found.confidence,
+            "threshold": found.threshold,
+            "passed": found.passed,
+            "evaluations": [_plain(one) for one in found.evaluations],
+        }
+        return self._count(_describe(found) | judged)
 
-    @api.get("/livez", response_class=PlainTextResponse)
-    async def livez() -> str:
+    async def livez(self) -> str:
         """Say that the process lives."""
         return "ok\n"
 
-    @api.get(
-        "/readyz",
-        response_class=PlainTextResponse,
-        responses={503: {"description": "No scorer is ready", "content": {"text/plain": {}}}},
-    )
-    async def readyz() -> PlainTextResponse:
+    async def readyz(self) -> PlainTextResponse:
         """Say whether the scorer can answer. OTLP is taken whether or not; its port has a probe."""
-        if await asking.is_ready():
+        if await self._asking.is_ready():
             return PlainTextResponse("ok\n")
         return PlainTextResponse("no scorer is ready\n", 503)
 
-    @api.exception_handler(_FailureError)
-    async def fail(_request: Request, error: _FailureError) -> Response:
-        return _refuse(metrics, error.failure, error.status)
+    def _count(self, content: dict[str, Any]) -> dict[str, Any]:
+        self._metrics.requests.labels(SERVICE, content["status"]).inc()
+        return content
 
-    @api.exception_handler(HTTPException)
-    async def turn_away(_request: Request, error: HTTPException) -> Response:
+
+class _Refusals:
+    """What is answered where there is no result; each is counted."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    async def fail(self, _request: Request, error: Exception) -> Response:
+        if not isinstance(error, _FailureError):
+            raise error
+        return self._answer(error.failure, error.status)
+
+    async def turn_away(self, _request: Request, error: Exception) -> Response:
+        if not isinstance(error, HTTPException):
+            raise error
         if error.status_code != _BAD_REQUEST:
             return JSONResponse({"detail": error.detail}, error.status_code, error.headers)
         failure = Failure("InvalidInput", "low", "the body is no JSON")
-        return _refuse(metrics, failure, STATUSES[failure.severity])
+        return self._answer(failure, STATUSES[failure.severity])
 
-    @api.exception_handler(RequestValidationError)
-    async def refuse(_request: Request, error: RequestValidationError) -> Response:
+    async def refuse(self, _request: Request, error: Exception) -> Response:
+        if not isinstance(error, RequestValidationError):
+            raise error
         # Without the value: it may be a text, and need not be valid Unicode.
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         failure = Failure("InvalidInput", "low", f"{place}: {first['msg']}")
-        return _refuse(metrics, failure, STATUSES[failure.severity])
+        return self._answer(failure, STATUSES[failure.severity])
 
-    max_bytes = settings.receiver.max_message_mib * 2**20
-    return Guard(api, tokens, max_bytes=max_bytes, open_paths=OPEN_PATHS)
+    def _answer(self, failure: Failure, status: int) -> Response:
+        self._metrics.requests.labels(SERVICE, "error").inc()
+        self._metrics.errors.labels(SERVICE, failure.type, failure.severity).inc()
+        content = {
+            "error": failure.type,
+            "severity": failure.severity,
+            "message": failure.message.encode(errors="replace").decode(),
+        }
+        waits = status in {429, 503}
+        return JSONResponse(content, status, {"retry-after": str(RETRY_AFTER_S)} if waits else None)
 
 
-def _answer(metrics: Metrics, content: dict[str, Any]) -> dict[str, Any]:
-    metrics.requests.labels(SERVICE, content["status"]).inc()
-    return content
-
-
-def _refuse(metrics: Metrics, failure: Failure, status: int) -> Response:
-    metrics.requests.labels(SERVICE, "error").inc()
-    metrics.errors.labels(SERVICE, failure.type, failure.severity).inc()
-    content = {
-        "error": failure.type,
-        "severity": failure.severity,
-        "message": failure.message.encode(errors="replace").decode(),
-    }
-    waits = status in {429, 503}
-    return JSONResponse(content, status, {"retry-after": str(RETRY_AFTER_S)} if waits else None)
+def _make_key(operation: Operation, record: Record) -> bytes:
+    """Return what is equal for equal questions. A hash: a thousand texts may be a gigabyte."""
+    timeless = msgspec.structs.replace(record, timestamp=datetime.min.replace(tzinfo=UTC))
+    content = operation.encode() + msgspec.json.encode(timeless)
+    return hashlib.blake2b(content, digest_size=_KEY_BYTES).digest()
 
 
 def _describe(found: EvaluationRecord) -> dict[str, Any]:
@@ -306,9 +266,3 @@ def _describe(found: EvaluationRecord) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     return msgspec.to_builtins(value)
-
-
-def _make_passage(passage: str | Passage) -> ContextItem:
-    if isinstance(passage, str):
-        return ContextItem(text=passage)
-    return ContextItem(text=passage.text, id=passage.id, source=passage.source)

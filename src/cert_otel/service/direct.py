@@ -20,6 +20,7 @@ import msgspec
 
 from cert_otel.errors import CertOtelError
 from cert_otel.records import EvaluationRecord, Record  # noqa: TC001 - msgspec resolves them
+from cert_otel.service import places
 from cert_otel.service.judging import Case, GuardedJudge
 
 if TYPE_CHECKING:
@@ -68,7 +69,12 @@ class DirectServer:
     """The worker's side: threads take questions, `answer_all` answers them."""
 
     def __init__(self, path: Path) -> None:
-        """Listen at a path; a socket that a killed worker left there is replaced."""
+        """Listen at a path; a socket that a killed worker left there is replaced.
+
+        Raises:
+            ConfigError: The path is longer than a socket's may be.
+        """
+        places.check_socket(path)
         self._judges: Judges | None = None
         self._questions: queue.Queue[tuple[Question, Future[Answer]]] = queue.Queue(maxsize=64)
         with contextlib.suppress(FileNotFoundError):
@@ -84,12 +90,17 @@ class DirectServer:
         self._judges = judges
 
     def answer_all(self, *, wait_s: float = 0.0) -> None:
-        """Answer what was asked, by the thread that calls; wait for the first so long."""
+        """Answer what was asked so far, by the thread that calls; wait for the first so long.
+
+        What is asked meanwhile is for the next time: who asks on and on holds up no batch.
+        """
+        asked = []
         with contextlib.suppress(queue.Empty):
-            question, future = self._questions.get(timeout=wait_s) if wait_s else self._pop()
-            while True:
+            asked.append(self._questions.get(timeout=wait_s) if wait_s else self._pop())
+            asked += [self._pop() for _ in range(self._questions.qsize())]
+        for question, future in asked:
+            if future.set_running_or_notify_cancel():
                 future.set_result(self._answer(question))
-                question, future = self._pop()
 
     def close(self) -> None:
         """Stop listening."""
@@ -114,6 +125,7 @@ class DirectServer:
             self._questions.put_nowait((question, future))
             return future.result(PATIENCE_S)
         except (queue.Full, FutureTimeoutError):
+            future.cancel()  # nobody waits for it any more
             return Answer(problem="busy")
 
     def _describe(self, judges: Judges) -> Answer:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Final, NamedTuple, Self
+import logging
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from cert_otel.service import trail
 from cert_otel.service.trail import Chunk, Position
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Iterable, Sequence
     from pathlib import Path
 
 POLL_S: Final = 0.02
@@ -18,95 +19,97 @@ POLL_S: Final = 0.02
 FOLLOW_POLL_S: Final = 0.2
 """While somebody only follows."""
 _CHUNK_BYTES: Final = 1 << 20
-_MAX_EARLY_ROWS: Final = 256
-"""Rows whose records are there before their sender was told the row: milliseconds' worth."""
+
+_logger = logging.getLogger(__name__)
 
 
 class Waiting:
-    """The lines of one row that somebody waits for."""
+    """The records that somebody waits for, by the key of their span."""
 
-    def __init__(self, expected: int) -> None:
-        """Wait for so many."""
-        self.lines: list[bytes] = []
-        self.expected = expected
-        self.is_done = asyncio.Event()
+    def __init__(self, keys: Iterable[bytes]) -> None:
+        """Wait for these."""
+        self.lines: dict[bytes, bytes] = {}
+        self._missing = set(keys)
+        self._is_done = asyncio.Event()
 
-    def add(self, line: bytes) -> None:
-        """Take a line."""
-        self.lines.append(line)
-        if len(self.lines) >= self.expected:
-            self.is_done.set()
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is missing."""
+        return not self._missing
+
+    def add(self, key: bytes, line: bytes) -> None:
+        """Take a record, if it is waited for."""
+        if key in self._missing:
+            self._missing.discard(key)
+            self.lines[key] = line
+            if not self._missing:
+                self._is_done.set()
+
+    async def wait(self) -> None:
+        """Return when all of them are there."""
+        if not self.is_done:
+            await self._is_done.wait()
 
 
 class Follower:
-    """Finds the records of rows as they come; reads the trail only while somebody waits."""
+    """Finds records as they come; reads the trail only while somebody waits.
+
+    By the key of the span and not by where it came: a span that came twice has its record at the
+    place of the first.
+    """
 
     def __init__(self, directories: Sequence[Path]) -> None:
         """Follow the streams in these directories."""
         self._ends = dict.fromkeys(directories, Position())
-        self._waiting: dict[int, Waiting] = {}
-        self._users = 0
-        self._early: dict[int, list[bytes]] = {}
+        self._waiting: list[Waiting] = []
         self._lock = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
 
-    async def __aenter__(self) -> Self:
-        """Read from here on: what is put into the inbox later is not missed."""
+    @contextlib.asynccontextmanager
+    async def expect(self, keys: Iterable[bytes]) -> AsyncIterator[Waiting]:
+        """Wait for records that are written from here on: what is accepted later is not missed."""
+        waiting = Waiting(keys)
+        if waiting.is_done:
+            yield waiting
+            return
         async with self._lock:
+            self._waiting.append(waiting)
             if self._task is None:
                 for directory in self._ends:
                     self._ends[directory] = await asyncio.to_thread(trail.find_end, directory)
                 self._task = asyncio.create_task(self._read_for_ever())
-            self._users += 1
-        return self
+        try:
+            yield waiting
+        finally:
+            await self._forget(waiting)
 
-    async def __aexit__(self, *_: object) -> None:
+    async def _forget(self, waiting: Waiting) -> None:
         async with self._lock:
-            self._users -= 1
-            if not self._users and self._task is not None:
+            self._waiting.remove(waiting)
+            if not self._waiting and self._task is not None:
                 self._task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await self._task
                 self._task = None
-                self._early.clear()
-
-    async def wait(self, row: int, *, expected: int, timeout_s: float) -> list[bytes]:
-        """Wait for the records of a row, and return those that came in time."""
-        waiting = self._waiting[row] = Waiting(expected)
-        for line in self._early.pop(row, []):
-            waiting.add(line)
-        try:
-            async with asyncio.timeout(timeout_s):
-                await waiting.is_done.wait()
-        except TimeoutError:
-            pass
-        finally:
-            del self._waiting[row]
-        return waiting.lines
 
     async def _read_for_ever(self) -> None:
         while True:
             for directory, end in self._ends.items():
-                chunk = await asyncio.to_thread(trail.read_chunk, directory, end)
+                try:
+                    chunk = await asyncio.to_thread(trail.read_chunk, directory, end)
+                except OSError as problem:
+                    _logger.warning("the trail cannot be followed: %s", problem)
+                    continue
                 self._ends[directory] = chunk.end
                 for line in chunk.lines:
                     self._hand_over(line)
             await asyncio.sleep(POLL_S)
 
     def _hand_over(self, line: bytes) -> None:
-        origin = trail.HEAD.decode(line).origin
-        if origin is None:
-            return
-        waiting = self._waiting.get(origin.row)
-        if waiting is not None:
-            waiting.add(line)
-        elif self._users > len(self._waiting):
-            # One of the users has not been told its row yet.
-            self._early.setdefault(origin.row, []).append(line)
-            if len(self._early) > _MAX_EARLY_ROWS:
-                self._early.pop(next(iter(self._early)))
-        else:
-            self._early.clear()
+        origin = trail.find_origin(line)
+        if origin is not None:
+            for waiting in self._waiting:
+                waiting.add(bytes.fromhex(origin.key), line)
 
 
 class Token(NamedTuple):
@@ -130,7 +133,10 @@ class Token(NamedTuple):
         parts = [part.split(":") for part in text.split(",")]
         if len(parts) != streams:
             raise ValueError(f"of {len(parts)} streams, and there are {streams}")
-        return cls(tuple(Position(int(segment), int(offset)) for segment, offset in parts))
+        numbers = [tuple(map(int, part)) for part in parts]
+        if any(min(pair) < 0 for pair in numbers):
+            raise ValueError("its numbers are below 0")
+        return cls(tuple(Position(segment, offset) for segment, offset in numbers))
 
 
 async def follow(

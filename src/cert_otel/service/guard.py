@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -22,10 +23,15 @@ _NO_TOKEN: Final = {
 }
 _WITHOUT_BODY: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _TOO_LARGE: Final = {"error": "TooLarge", "severity": "low", "message": "the request is too large"}
+_INCOMPLETE: Final = {
+    "error": "Incomplete",
+    "severity": "low",
+    "message": "the request did not arrive in time; send it whole",
+}
 
 
 class Guard:
-    """Lets requests through that bring a token and are not too large."""
+    """Lets requests through that bring a token, are not too large and arrive in time."""
 
     def __init__(
         self,
@@ -33,6 +39,7 @@ class Guard:
         tokens: Tokens,
         *,
         max_bytes: int,
+        timeout_s: float,
         open_paths: frozenset[str] = frozenset(),
     ) -> None:
         """Stand before an application.
@@ -41,11 +48,13 @@ class Guard:
             application: What is guarded.
             tokens: Those that are accepted.
             max_bytes: Of a request's body.
+            timeout_s: For all of it to arrive.
             open_paths: For which no token is asked.
         """
         self.application = application
         self._tokens = tokens
         self._max_bytes = max_bytes
+        self._timeout_s = timeout_s
         self._open_paths = open_paths
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -60,7 +69,14 @@ class Guard:
             await _refuse(send, 413, _TOO_LARGE)
             return
         if scope["method"] not in _WITHOUT_BODY:
-            body = await self._read(receive)
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    body = await self._read(receive)
+            except TimeoutError:
+                await _refuse(send, 408, _INCOMPLETE, {b"connection": b"close"})
+                return
+            except ConnectionError:
+                return
             if body is None:
                 await _refuse(send, 413, _TOO_LARGE)
                 return
@@ -73,6 +89,8 @@ class Guard:
         size, more = 0, True
         while more:
             message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ConnectionError("the client went away")
             parts.append(message.get("body", b""))
             size += len(parts[-1])
             if size > self._max_bytes:

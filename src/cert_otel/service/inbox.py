@@ -36,6 +36,7 @@ __all__ = ["Encoding", "Inbox", "Kind", "Payload", "Row", "Stats"]
 _FIGURES: Final = (
     "SELECT count(*), total(size), min(received_ns) FROM payload WHERE id > ? AND id % ? = ?"
 )
+_OLDEST: Final = "SELECT received_ns FROM payload WHERE id > ? AND id % ? = ? ORDER BY id LIMIT 1"
 _SIZES: Final = "SELECT id, size FROM payload WHERE id > ? AND id % ? = ? ORDER BY id LIMIT 4096"
 _BODIES: Final = (
     "SELECT id, kind, encoding, body, tenant, received_ns FROM payload"
@@ -169,22 +170,31 @@ class Inbox:
 
     def stats(self) -> Stats:
         """Count what is not finished: of this part, or of all where this process appends."""
+        rows, sizes, oldest = zip(*self._ask_parts(_FIGURES), strict=True)
+        return Stats(
+            rows=sum(rows),
+            bytes=int(sum(sizes)),
+            oldest_age_s=_find_age_s(ns for ns in oldest if ns is not None),
+            quarantined=self._progress.count_quarantined(),
+        )
+
+    def get_oldest_age_s(self) -> float | None:
+        """Return how long the first payload that is not finished has waited, however many wait."""
+        return _find_age_s(ns for (ns,) in self._ask_parts(_OLDEST))
+
+    def _ask_parts(self, statement: str) -> list[tuple[Any, ...]]:
+        """Ask about what is not finished: of this part, or of each where this process appends."""
         parts = [self._part]
         if self._committer is not None:
             parts = [Part(index, self._part.count) for index in range(self._part.count)]
         with self._reader_lock:
-            figures = [
-                self._query(_FIGURES, (self._progress.get_finished(part), part.count, part.index))
+            return [
+                row
                 for part in parts
+                for row in self._query(
+                    statement, (self._progress.get_finished(part), part.count, part.index)
+                )
             ]
-        rows, sizes, oldest = zip(*(figure[0] for figure in figures), strict=True)
-        first_ns = min((ns for ns in oldest if ns is not None), default=None)
-        return Stats(
-            rows=sum(rows),
-            bytes=int(sum(sizes)),
-            oldest_age_s=None if first_ns is None else max(0.0, (time.time_ns() - first_ns) / 1e9),
-            quarantined=self._progress.count_quarantined(),
-        )
 
     def get_counters(self) -> Counters:
         """Return what was committed since the inbox was opened to append."""
@@ -233,3 +243,8 @@ class Inbox:
             return self._reader.execute(statement, values).fetchall()
         except sqlite3.Error as error:
             raise InboxError(self._files.directory, f"cannot be read: {error}") from error
+
+
+def _find_age_s(received_ns: Iterable[int]) -> float | None:
+    first_ns = min(received_ns, default=None)
+    return None if first_ns is None else max(0.0, (time.time_ns() - first_ns) / 1e9)

@@ -24,3 +24,12 @@ CREATE TABLE IF NOT EXISTS quarantine (
   body BLOB,  -- gone when newer ones needed the room
   PRIMARY KEY (id, sha256)  -- ids begin anew when somebody removes inbox.db
 ) STRICT;
+
+-- What of them was ever there, and how much is kept: no figure costs a look at all lines.
+CREATE TABLE IF NOT EXISTS quarantined (
+  one INTEGER PRIMARY KEY CHECK (one = 1),
+  payloads INTEGER NOT NULL,
+  kept_bytes INTEGER NOT NULL,
+  kept_after INTEGER NOT NULL  -- rowid of the last one whose body is gone
+) STRICT;
+INSERT OR IGNORE INTO quarantined VALUES (1, 0, 0, 0);

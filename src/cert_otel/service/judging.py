@@ -1,7 +1,7 @@
 """What judges records, seen from the worker: a batch of cases in, results of each out.
 
 Over `scoring/` (how surprising is the answer?), over `evaluation/` (is it borne out?), both in
-turn, or nothing. Models are loaded by `open_judges`, and only then.
+turn, or nothing. Models are loaded by `open_judges_of`, and only then.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import logging
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
-from cert_otel.errors import CertOtelError
 from cert_otel.journal import join_evaluations
 from cert_otel.records import EvaluationRecord, Record, find_skip_reason
+from cert_otel.scoring.choice import Choice, get_quantization, open_model, open_scorer
 from cert_otel.service.limits import Limits
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from cert_otel.evaluation import Evaluator
     from cert_otel.scoring.answers import AnswerScorer, Scorer
+    from cert_otel.service.settings import Evaluation as EvaluationSettings
+    from cert_otel.service.settings import Scorer as ScorerSettings
     from cert_otel.service.settings import Settings
 
 _PASSES: Final = 8
@@ -207,52 +209,30 @@ class Judges(NamedTuple):
         return GuardedJudge(SequenceJudge(judges)) if judges else NullJudge()
 
 
-def open_judges(
-    *,
-    scores: bool = True,
-    model: str | None = None,
-    device: str = "auto",
-    evaluators: Sequence[str] = ("grounding",),
-    preset: str = "general",
-    threshold: float | None = None,
-) -> Judges:
-    """Load what judges.
-
-    Args:
-        scores: Whether a model scores at all.
-        model: Name or folder of the scoring model; `None` is the best that is here and fits.
-        device: `auto`, `cuda`, `cuda:1`, `cpu`.
-        evaluators: Names, as `cert_otel.evaluation.registry` knows them.
-        preset: Whose threshold holds.
-        threshold: In place of the preset's.
-
-    Raises:
-        CertOtelError: A model cannot be had, or an evaluator is unknown.
-    """
-    scoring, limits = _open_scoring(model, device) if scores else (None, Limits())
-    evaluation: Judge | None = None
-    if evaluators:
-        from cert_otel.evaluation import Evaluator  # noqa: PLC0415 - only who asks pays
-
-        evaluator = Evaluator(preset, threshold=threshold, evaluators=evaluators)
-        evaluation = EvaluationJudge(evaluator)
-    return Judges(scoring, evaluation, limits)
-
-
 def open_judges_of(settings: Settings) -> Judges:
     """Load what judges by these settings; nothing where scoring is off.
 
     Raises:
-        CertOtelError: As above.
+        CertOtelError: A model cannot be had, or an evaluator is unknown.
     """
     if not settings.scorer.enabled:
         return Judges()
-    return open_judges(
-        model=settings.scorer.model,
-        device=settings.scorer.device,
-        evaluators=settings.evaluation.evaluators,
-        preset=settings.evaluation.preset,
-        threshold=settings.evaluation.threshold,
+    scoring, limits = _open_scoring(make_choice(settings.scorer))
+    return Judges(scoring, _open_evaluation(settings.evaluation), limits)
+
+
+def make_choice(scorer: ScorerSettings) -> Choice:
+    """Return what the settings say about the model, as `cert score` has it."""
+    return Choice(
+        scorer.model,
+        scorer.device,
+        scorer.dtype,
+        get_quantization(scorer.quantization),
+        scorer.embedder,
+        scorer.window_tokens,
+        scorer.revision,
+        scorer.offline,
+        scorer.allow_remote_code,
     )
 
 
@@ -268,25 +248,26 @@ def find_reason(record: Record) -> str | None:
     return find_skip_reason(record)
 
 
-def _open_scoring(model: str | None, device: str) -> tuple[Judge, Limits]:
-    from cert_otel.scoring import defaults  # noqa: PLC0415 - torch takes seconds
-    from cert_otel.scoring.answers import AnswerScorer, Scorer  # noqa: PLC0415 - likewise
-    from cert_otel.scoring.embedding import SentenceEmbedder  # noqa: PLC0415 - likewise
-    from cert_otel.scoring.scorer import TokenScorer  # noqa: PLC0415 - likewise
+def _open_scoring(choice: Choice) -> tuple[Judge, Limits]:
+    from cert_otel.scoring.answers import Scorer  # noqa: PLC0415 - torch takes seconds
 
-    loaded = defaults.load(model, device=device)
-    embedder = None
-    try:
-        embedder = SentenceEmbedder()
-    except CertOtelError as problem:
-        _logger.warning("no energies: %s", problem)
-    identity = Scorer(loaded.name, loaded.revision)
-    scorer = TokenScorer(loaded)
+    loaded = open_model(choice)
+    scorer = open_scorer(loaded, choice, warn=_logger.warning)
     limits = Limits(
         records=_CUDA_RECORDS if loaded.device.type == "cuda" else _CPU_RECORDS,
-        tokens=_PASSES * scorer.budget,
+        tokens=_PASSES * scorer.budget_tokens,
     )
-    return ScoringJudge(AnswerScorer(scorer, embedder), identity), limits
+    return ScoringJudge(scorer, Scorer(loaded.name, loaded.revision + choice.mark)), limits
+
+
+def _open_evaluation(settings: EvaluationSettings) -> Judge | None:
+    if not settings.evaluators:
+        return None
+    from cert_otel.evaluation import Evaluator  # noqa: PLC0415 - only who asks pays
+
+    return EvaluationJudge(
+        Evaluator(settings.preset, threshold=settings.threshold, evaluators=settings.evaluators)
+    )
 
 
 def _join(record: Record, results: Sequence[EvaluationRecord]) -> Record:

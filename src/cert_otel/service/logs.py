@@ -79,7 +79,7 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "process": self._process,
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": _clean(record.getMessage()),
         }
         if record.levelno >= logging.WARNING:
             line["severity"] = getattr(record, "severity", None) or _SEVERITY.get(record.levelno)
@@ -87,7 +87,7 @@ class JsonFormatter(logging.Formatter):
         if ids is not None:
             line["trace_id"], line["span_id"] = ids
         if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
+            line["exception"] = _clean(self.formatException(record.exc_info))
         return msgspec.json.encode(line).decode()
 
 
@@ -100,8 +100,13 @@ class HumanFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the line, without its end."""
         ids = get_ids(record)
-        text = super().format(record)
+        text = _clean(super().format(record))
         return text if ids is None else f"{text} trace_id={ids[0]}"
+
+
+def _clean(text: str) -> str:
+    """Replace halves of surrogate pairs, as names of files may have: a line of the log is UTF-8."""
+    return text.encode(errors="replace").decode()
 
 
 def _open(settings: Logs, process: str) -> logging.Handler:

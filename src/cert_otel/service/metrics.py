@@ -1,21 +1,23 @@
 """What workers and the JSON API count for Prometheus: CERT's names, and those for operations.
 
-The supervisor sets `PROMETHEUS_MULTIPROC_DIR`, so that each process leaves its figures in files and
-the receiver serves the sum of all (`receiver/counters.py`); a worker that is killed takes none with
-it. docs/metrics.md has every name.
+`semconv.Prometheus` declares each of them, `prometheus.py` has how the figures of several processes
+come together, docs/metrics.md what they say.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry
 
 from cert_otel import semconv
+from cert_otel.service import prometheus
 from cert_otel.service.batches import estimate_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from prometheus_client import Counter, Histogram
 
     from cert_otel.records import Record
     from cert_otel.service.judging import Case
@@ -28,6 +30,7 @@ _NONE: Final = "none"
 _PERPLEXITY: Final = (1, 1.5, 2, 3, 5, 8, 13, 21, 34, 50, 100, 1000)
 _ENTROPY: Final = (0.1, 0.25, 0.5, 1, 1.5, 2, 3, 4, 6)
 _SECONDS: Final = (0.001, 0.005, 0.02, 0.1, 0.25, 1, 2.5, 10, 30, 120)
+_RECORDS: Final = (1, 8, 32, 64, 256, 1024)
 _TOKENS: Final = (256, 1024, 4096, 16_384, 65_536, 131_072)
 
 
@@ -37,35 +40,24 @@ class Metrics:
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         """Register all of them, in a registry of their own if none is given."""
         self.registry = registry if registry is not None else CollectorRegistry()
-        self.requests = self._count(semconv.Prometheus.REQUESTS, "service", "status")
-        self.errors = self._count(semconv.Prometheus.ERRORS, "service", "error_type", "severity")
-        self.duration_s = self._observe(
-            semconv.Prometheus.DURATION, _SECONDS, "service", "operation"
-        )
+        self.requests = self._count(semconv.Prometheus.REQUESTS)
+        self.errors = self._count(semconv.Prometheus.ERRORS)
+        self.duration_s = self._observe(semconv.Prometheus.DURATION, _SECONDS)
         self.perplexity = self._observe(semconv.Prometheus.PERPLEXITY, _PERPLEXITY)
         self.entropy = self._observe(semconv.Prometheus.ENTROPY, _ENTROPY)
-        self.quality_checks = self._count(semconv.Prometheus.QUALITY_CHECKS, "result")
-        self.cache_hits = self._count(semconv.Prometheus.CACHE_HITS, "cache_type")
-        self.records = self._count(semconv.Prometheus.RECORDS, "status", "reason")
-        self.passed = self._count(semconv.Prometheus.PASSED, "reason")
+        self.quality_checks = self._count(semconv.Prometheus.QUALITY_CHECKS)
+        self.cache_hits = self._count(semconv.Prometheus.CACHE_HITS)
+        self.records = self._count(semconv.Prometheus.RECORDS)
+        self.passed = self._count(semconv.Prometheus.PASSED)
         self.duplicates = self._count(semconv.Prometheus.DUPLICATES)
         self.quarantined = self._count(semconv.Prometheus.QUARANTINED)
-        self.batch_records = self._observe(
-            semconv.Prometheus.BATCH_RECORDS, (1, 8, 32, 64, 256, 1024)
-        )
+        self.batch_records = self._observe(semconv.Prometheus.BATCH_RECORDS, _RECORDS)
         self.batch_tokens = self._observe(semconv.Prometheus.BATCH_TOKENS, _TOKENS)
         self.busy_s = self._count(semconv.Prometheus.BUSY)
         self.trail_write_s = self._observe(semconv.Prometheus.TRAIL_WRITE, _SECONDS)
-        self.delivered = self._count(semconv.Prometheus.DELIVERED, "destination")
-        self.delivery_failures = self._count(
-            semconv.Prometheus.DELIVERY_FAILURES, "destination", "error_type"
-        )
-        self.outbox_bytes = Gauge(
-            *_describe(semconv.Prometheus.OUTBOX_BYTES),
-            ("destination",),
-            registry=self.registry,
-            multiprocess_mode="mostrecent",
-        )
+        self.delivered = self._count(semconv.Prometheus.DELIVERED)
+        self.delivery_failures = self._count(semconv.Prometheus.DELIVERY_FAILURES)
+        self.outbox_bytes = prometheus.make_gauge(semconv.Prometheus.OUTBOX_BYTES, self.registry)
 
     def count_selection(self, found: Selection) -> None:
         """Count what of a payload becomes no record."""
@@ -100,14 +92,8 @@ class Metrics:
         self.batch_records.observe(len(cases))
         self.batch_tokens.observe(sum(map(estimate_tokens, cases)))
 
-    def _count(self, name: semconv.PrometheusName, *labels: str) -> Counter:
-        return Counter(*_describe(name), labels, registry=self.registry)
+    def _count(self, metric: semconv.PrometheusMetric) -> Counter:
+        return prometheus.make_counter(metric, self.registry)
 
-    def _observe(
-        self, name: semconv.PrometheusName, buckets: Sequence[float], *labels: str
-    ) -> Histogram:
-        return Histogram(*_describe(name), labels, buckets=buckets, registry=self.registry)
-
-
-def _describe(name: semconv.PrometheusName) -> tuple[str, str]:
-    return name.name, name.description
+    def _observe(self, metric: semconv.PrometheusMetric, buckets: Sequence[float]) -> Histogram:
+        return prometheus.make_histogram(metric, self.registry, buckets)

@@ -6,14 +6,18 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cert_otel.errors import ConfigError
+from cert_otel.errors import ConfigError, MissingExtraError
+from cert_otel.evaluation.registry import check_names
+from cert_otel.scoring.choice import MINILM, get_quantization
+from cert_otel.scoring.quantization import check_quantization
+from cert_otel.service import places
 from cert_otel.service.security import Tokens, make_ssl_context
 from cert_otel.service.settings import MEBIBYTE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cert_otel.service.settings import Security, Settings
+    from cert_otel.service.settings import Scorer, Security, Settings
 
 
 def describe(settings: Settings) -> list[str]:
@@ -30,6 +34,8 @@ def check_surroundings(settings: Settings) -> None:
     if settings.security.tls is not None:
         make_ssl_context(settings.security.tls)
     Tokens(settings.security)
+    _check_judges(settings)
+    places.check_socket(places.get_socket(settings))
     _check_writable("inbox.path", Path(settings.inbox.path))
     _check_writable("trail.path", Path(settings.trail.path).parent)
     if settings.logs.file is not None:
@@ -52,14 +58,30 @@ def _describe(settings: Settings) -> Iterator[str]:
     )
     yield f"inbox      {inbox.path}, {inbox.cap_bytes / MEBIBYTE:,.0f} MiB, {full}"
     if scorer.enabled:
-        model = scorer.model or "the default model"
-        yield f"scorer     {model} on {scorer.device}, {scorer.sampling_rate:.0%} of traces"
+        yield f"scorer     {', '.join(_list_scorer(scorer))}"
     else:
         yield "scorer     off: every call is recorded as skipped"
     evaluators = ", ".join(settings.evaluation.evaluators) or "none"
     yield f"evaluation {evaluators}, preset {settings.evaluation.preset}"
     yield f"trail      {settings.trail.path}"
     yield f"deliver    {_name_destinations(settings)}"
+
+
+def _list_scorer(scorer: Scorer) -> Iterator[str]:
+    """Yield the model and where it runs, what was set, and what share it sees."""
+    revision = f" at {scorer.revision}" if scorer.revision else ""
+    yield f"{scorer.model or 'the default model'}{revision} on {scorer.device}"
+    facts: dict[str, object] = {
+        f"computed in {scorer.dtype}": scorer.dtype != "auto",
+        f"weights of {scorer.quantization}": scorer.quantization != "none",
+        f"windows of {scorer.window_tokens} tokens": scorer.window_tokens,
+        f"steps embedded by {scorer.embedder}": scorer.embedder != MINILM,
+        "offline": scorer.offline,
+        "with code of its own": scorer.allow_remote_code,
+        f"nothing older than {scorer.max_age_h or 0:g} h": scorer.max_age_h,
+    }
+    yield from (fact for fact, is_set in facts.items() if is_set)
+    yield f"{scorer.sampling_rate:.0%} of traces"
 
 
 def _name_guard(security: Security) -> str:
@@ -84,6 +106,20 @@ def _name_destinations(settings: Settings) -> str:
     if deliver.metrics:
         named.append(f"metrics to {deliver.endpoint}")
     return ", ".join(named) or "nothing: scores are in the trail alone"
+
+
+def _check_judges(settings: Settings) -> None:
+    """Find what would only be noticed when a scorer starts."""
+    if not settings.scorer.enabled:
+        return
+    try:
+        check_quantization(get_quantization(settings.scorer.quantization))
+    except MissingExtraError as error:
+        raise ConfigError("scorer.quantization", str(error)) from None
+    try:
+        check_names(settings.evaluation.evaluators)
+    except ConfigError as error:
+        raise ConfigError("evaluation.evaluators", error.problem) from None
 
 
 def _check_writable(setting: str, path: Path) -> None:

@@ -11,11 +11,10 @@ of the trail which records are there already.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -25,13 +24,14 @@ from cert_otel.service.batches import make_batches
 from cert_otel.service.judging import Case
 from cert_otel.service.policy import Policy, Triage
 from cert_otel.service.recent import RecentDetails, RecentSources
+from cert_otel.service.resources import Resources
 from cert_otel.service.seen import Place
-from cert_otel.service.selection import Selected, read_payload, select
+from cert_otel.service.selection import Selected, forget_scores, read_payload, select
 from cert_otel.service.sink import encode
 from cert_otel.service.trail import Origin
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from cert_otel.records import EvaluationRecord, Record, ScoreStatus
     from cert_otel.service.inbox import Row, Stats
@@ -51,7 +51,6 @@ SHORT_S: Final = 2.0
 LONG_S: Final = 20.0
 _READING: Final = -1
 """In place of a span: what was in hand when the payload itself was read."""
-_RESOURCE_ID_BYTES: Final = 8
 _NS_PER_S: Final = 1_000_000_000
 
 _logger = logging.getLogger(__name__)
@@ -90,7 +89,18 @@ class Item(NamedTuple):
 
 
 class Worker:
-    """Takes windows of rows to the trail, one after the other."""
+    """Takes windows of rows to the trail, one after the other.
+
+    Args:
+        source: The inbox.
+        sink: The trail.
+        seen: What was taken.
+        judge: Judges.
+        metrics: Counts.
+        policy: What is judged.
+        may_go_on: Asked before each batch; what is not judged by then waits for the next start.
+        clock: Seconds since 1970.
+    """
 
     def __init__(
         self,
@@ -104,18 +114,7 @@ class Worker:
         may_go_on: Callable[[], bool] = lambda: True,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Find out where the last start ended.
-
-        Args:
-            source: The inbox.
-            sink: The trail.
-            seen: What was taken.
-            judge: Judges.
-            metrics: Counts.
-            policy: What is judged.
-            may_go_on: Asked before each batch; what is not judged by then waits for the next start.
-            clock: Seconds since 1970.
-        """
+        """Find out where the last start ended."""
         self._source = source
         self._sink = sink
         self._seen = seen
@@ -126,7 +125,7 @@ class Worker:
         self._clock = clock
         self._sources = RecentSources(self._policy.join_window_s)
         self._details = RecentDetails(self._policy.join_window_s)
-        self._resources: dict[int, tuple[Mapping[str, Any], str]] = {}
+        self._resources = Resources(seen)
         self._triage = Triage(self._policy)
         self._is_recovered = False
         self._written: set[Place] = set()
@@ -193,7 +192,10 @@ class Worker:
         failpoints.reach("after_inbox_finish")
         self._written = {place for place in self._written if place.row > through}
         self._begun.clear()
-        self._seen.forget(int(self._clock() - self._policy.dedupe_window_s))
+        # All of them: a window may take more spans than are forgotten at once.
+        before_s = int(self._clock() - self._policy.dedupe_window_s)
+        while self._seen.forget(before_s) and self._may_go_on():
+            pass
 
     def _recover(self, first_row: int) -> None:
         """Find out what of the rows that are not finished is in the trail.
@@ -290,7 +292,7 @@ class Worker:
         sources = self._sources.find(records)
         return [
             Case(
-                msgspec.structs.replace(one, score_status=None, score_reason=None),
+                forget_scores(one),
                 sources.get((one.trace_id or "", one.span_id or ""), ()),
             )
             for one in records
@@ -302,25 +304,16 @@ class Worker:
         self._metrics.observe_batch(cases, time.perf_counter() - started)
         return found
 
-    def _keep(self, resource: Mapping[str, Any]) -> str:
-        """Return the id of a resource, whose attributes are kept when they are new."""
-        known = self._resources.get(id(resource))
-        if known is not None and known[0] is resource:
-            return known[1]
-        content = msgspec.json.encode(resource, enc_hook=repr, order="deterministic")
-        id_ = hashlib.blake2b(content, digest_size=_RESOURCE_ID_BYTES).hexdigest()
-        self._seen.keep_resource(id_, resource)
-        if len(self._resources) > 1024:  # noqa: PLR2004 - of many more than one machine runs
-            self._resources.clear()
-        self._resources[id(resource)] = (resource, id_)
-        return id_
-
     def _write(self, done: Sequence[tuple[Item, Record]]) -> None:
         """Write records; when this returns they are on disk, and counted."""
         lines = [
             encode(
                 record,
-                Origin(*item.place, item.span.key.hex(), self._keep(item.span.resource)),
+                Origin(
+                    *item.place,
+                    item.span.key.hex(),
+                    self._resources.keep(item.span.resource, now_s=int(self._clock())),
+                ),
             )
             for item, record in done
         ]
@@ -344,9 +337,10 @@ def _conclude(item: Item, found: Sequence[EvaluationRecord]) -> Record:
     """Put the outcome into the record: every one has a status."""
     record, reason = item.span.record, item.reason
     if found:
-        blank = msgspec.structs.replace(record, score_status=None, score_reason=None)
-        (record,) = join_evaluations([blank], found)
+        (record,) = join_evaluations([forget_scores(record)], found)
         return record
     failed = reason is not None and reason in {KILLER, item.span.problem}
+    if record.score_status == "scored" and not failed:
+        return record  # by somebody before us: what is known is kept
     status: ScoreStatus = "error" if failed else "skipped"
     return msgspec.structs.replace(record, score_status=status, score_reason=reason or "no_scorer")

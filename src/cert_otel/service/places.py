@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from cert_otel.errors import ConfigError
 
 if TYPE_CHECKING:
     from cert_otel.service.settings import Settings
+
+_SOCKET_BYTES: Final = 107
+"""Linux has room for 108, the last of them 0; others for a few less."""
 
 
 def get_trail(settings: Settings, part: int = 0, parts: int = 1) -> Path:
@@ -25,6 +31,16 @@ def get_socket(settings: Settings, part: int = 0) -> Path:
     return Path(settings.inbox.path) / f"scorer-{part}.sock"
 
 
-def get_outbox(settings: Settings, part: int = 0, parts: int = 1) -> Path:
-    """Return the directory of the cursors of deliveries."""
-    return get_trail(settings, part, parts) / "outbox"
+def check_socket(path: Path) -> None:
+    """Refuse what no socket can be bound to.
+
+    Raises:
+        ConfigError: Its name is too long.
+    """
+    size = len(os.fsencode(path))
+    if size > _SOCKET_BYTES:
+        raise ConfigError(
+            "inbox.path",
+            f"{path} has {size} bytes, and the name of a socket at most {_SOCKET_BYTES};"
+            " name a shorter path, or one relative to the working directory",
+        )

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 WINDOW_S: Final = 30.0
 MAX_RECORDS: Final = 20_000
-"""Of the records that are held; the oldest go first."""
+"""Of the records that are held, and of the log events; the oldest go first."""
 _GIVING: Final = frozenset({"retrieval", "tool", "function", "chain", "agent"})
 
 
@@ -69,18 +69,26 @@ class RecentSources:
 class RecentDetails:
     """The log events of the last window or two, joined to the records of their spans."""
 
-    def __init__(self, window_s: float = WINDOW_S) -> None:
-        """Hold events for so many seconds at least, and twice as many at most."""
+    def __init__(self, window_s: float = WINDOW_S, *, max_events: int = MAX_RECORDS) -> None:
+        """Hold events for so many seconds at least, and twice as many at most; of very many less.
+
+        Args:
+            window_s: Of a generation; the last two are held.
+            max_events: A generation that has more is the last one.
+        """
         self._window_s = window_s
+        self._max_events = max_events
+        self._held = 0
         self._since_s = 0.0
         self._generations = (Details(), Details())
 
     def add(self, events: Sequence[LogEvent], now_s: float) -> None:
         """Hold log events."""
-        if now_s - self._since_s > self._window_s:
-            self._since_s = now_s
+        if now_s - self._since_s > self._window_s or self._held >= self._max_events:
+            self._since_s, self._held = now_s, 0
             self._generations = (Details(), self._generations[0])
         if events:
+            self._held += len(events)
             self._generations[0].add(events)
 
     def complete(self, record: Record) -> Record:

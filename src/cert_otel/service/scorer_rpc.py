@@ -7,6 +7,7 @@ way of everything else: into the inbox, and from there into the trail, where its
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,21 +17,24 @@ from google.protobuf.duration_pb2 import Duration
 
 from cert_otel.journal import decode_line
 from cert_otel.records import SCHEMA_VERSION, Record
-from cert_otel.service import places
+from cert_otel.service import places, trail
 from cert_otel.service.direct import Question, UnansweredError, ask
 from cert_otel.service.follow import Follower, Token, follow
 from cert_otel.service.proto import scorer_pb2 as pb
 from cert_otel.service.receiver.otlp_grpc import abort
+from cert_otel.service.seen import find_places
 from cert_otel.service.selection import select
 from cert_otel.wire.otlp_proto import read_traces
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from cert_otel.records import ScoreStatus
+    from cert_otel.service.follow import Waiting
     from cert_otel.service.inbox import Inbox
     from cert_otel.service.receiver.intake import Intake
     from cert_otel.service.receiver.otlp_grpc import Handler
+    from cert_otel.service.seen import Place
     from cert_otel.service.settings import Settings
 
 SERVICE: Final = "cert.scorer.v1.Scorer"
@@ -73,6 +77,7 @@ class ScorerService:
         self._intake = intake
         self._inbox = inbox
         self._socket = places.get_socket(settings)
+        self._seen = places.get_seen(settings)
         self._trails = [places.get_trail(settings, part, parts) for part in range(parts)]
         self._follower = Follower(self._trails)
 
@@ -80,24 +85,49 @@ class ScorerService:
         """Accept spans durably, and wait for their scores for as long as is asked."""
         body = request.otlp_traces
         try:
-            expected = await asyncio.to_thread(_count_spans, body)
-        except ValueError as problem:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"otlp_traces: {problem}")
+            keys = await asyncio.to_thread(_list_keys, body)
+        except Exception as problem:  # noqa: BLE001 - a host boundary: nothing of it is ours
+            reason = str(problem) if isinstance(problem, ValueError) else type(problem).__name__
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"otlp_traces: {reason}")
             raise AssertionError("abort raises") from None
         wait_s = min(MAX_WAIT_S, request.wait.seconds + request.wait.nanos / 1e9)
-        async with self._follower:
+        wanted = keys if wait_s > 0 else []
+        async with self._follower.expect(wanted) as waiting:
+            taken = await asyncio.to_thread(find_places, self._seen, wanted)
             answer = await self._intake.take("grpc", "traces", "protobuf", body, None)
             if answer.outcome not in _DONE:
                 await abort(context, answer)
-            lines: list[bytes] = []
-            if answer.row is not None and expected and wait_s > 0:
-                lines = await self._follower.wait(answer.row, expected=expected, timeout_s=wait_s)
-        scores = [score for line in lines if (score := make_score(line)) is not None]
+            await self._wait(waiting, taken, wait_s)
+        return await self._answer(keys, waiting.lines, answer.row)
+
+    async def _wait(self, waiting: Waiting, taken: Mapping[bytes, Place], wait_s: float) -> None:
+        """Wait for records; those of spans that came before are in the trail already, or will be."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                if taken:
+                    known = await asyncio.to_thread(self._find_known, taken)
+                    for key, line in known.items():
+                        waiting.add(key, line)
+                await waiting.wait()
+
+    def _find_known(self, taken: Mapping[bytes, Place]) -> dict[bytes, bytes]:
+        return {
+            bytes.fromhex(origin.key): line
+            for row in {place.row for place in taken.values()}
+            for origin, line in trail.find_records(self._trails[row % len(self._trails)], row)
+        }
+
+    async def _answer(
+        self, keys: Sequence[bytes], lines: Mapping[bytes, bytes], row: int | None
+    ) -> pb.SubmitResponse:
+        scores = {
+            key: score for key, line in lines.items() if (score := make_score(line)) is not None
+        }
         return pb.SubmitResponse(
-            inbox_token="" if answer.row is None else str(answer.row),
-            scores=scores,
-            deferred=expected - len(scores),
-            skipped=sum(score.status == pb.STATUS_SKIPPED for score in scores),
+            inbox_token="" if row is None else str(row),
+            scores=scores.values(),
+            deferred=sum(key not in scores for key in keys),
+            skipped=sum(score.status == pb.STATUS_SKIPPED for score in scores.values()),
             backlog=await asyncio.to_thread(self._find_backlog),
         )
 
@@ -151,7 +181,7 @@ class ScorerService:
         )
 
     def _find_backlog(self) -> Duration | None:
-        age_s = self._inbox.stats().oldest_age_s
+        age_s = self._inbox.get_oldest_age_s()
         return None if age_s is None else Duration(seconds=int(age_s), nanos=int(age_s % 1 * 1e9))
 
 
@@ -195,6 +225,6 @@ def _make_evaluation(one: dict[str, Any]) -> pb.Evaluation:
     return evaluation
 
 
-def _count_spans(body: bytes) -> int:
-    """Count the spans of a request that will be records."""
-    return len(select(read_traces(body), datetime.now(UTC)).spans)
+def _list_keys(body: bytes) -> list[bytes]:
+    """List the keys of the spans of a request that will be records."""
+    return [span.key for span in select(read_traces(body), datetime.now(UTC)).spans]

@@ -7,8 +7,10 @@ in between: the place is noted before its record is written, and found again aft
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -17,14 +19,18 @@ import msgspec
 from cert_otel.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 _SCHEMA: Final = Path(__file__).with_suffix(".sql")
 _BUSY_TIMEOUT_S: Final = 30.0
 _CACHE_KIB: Final = 64 * 1024
 _ASKED_AT_ONCE: Final = 500
 _FORGOTTEN_AT_ONCE: Final = 50_000
+_MET_AGAIN_S: Final = 24 * 3600
+"""A resource that is met all the time is noted that often."""
 _FILE_MODE: Final = 0o600
+
+_logger = logging.getLogger(__name__)
 
 
 class Place(NamedTuple):
@@ -33,6 +39,31 @@ class Place(NamedTuple):
     row: int
     span: int
     """Index in its payload; -1 while the payload is read."""
+
+
+def find_places(path: Path, keys: Sequence[bytes]) -> dict[bytes, Place]:
+    """Return where spans came first, of those that a worker has taken; asked by other processes."""
+    found: dict[bytes, Place] = {}
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    try:
+        with closing(sqlite3.connect(uri, uri=True, timeout=_BUSY_TIMEOUT_S)) as connection:
+            for at in range(0, len(keys), _ASKED_AT_ONCE):
+                found.update(_select_places(connection, keys[at : at + _ASKED_AT_ONCE]))
+    except sqlite3.OperationalError as problem:
+        # No worker has ever run here: nothing was taken.
+        _logger.debug("%s: %s", path, problem)
+    return found
+
+
+def _select_places(
+    connection: sqlite3.Connection, keys: Sequence[bytes]
+) -> Iterator[tuple[bytes, Place]]:
+    marks = ",".join("?" * len(keys))
+    rows = connection.execute(
+        f"SELECT key, row, span FROM seen WHERE key IN ({marks})",  # noqa: S608 - marks alone
+        keys,
+    )
+    return ((key, Place(row, span)) for key, row, span in rows)
 
 
 class Seen:
@@ -87,22 +118,27 @@ class Seen:
             )
             keys = [key for key, _ in spans]
             for at in range(0, len(keys), _ASKED_AT_ONCE):
-                asked = keys[at : at + _ASKED_AT_ONCE]
-                marks = ",".join("?" * len(asked))
-                found = connection.execute(
-                    f"SELECT key, row, span FROM seen WHERE key IN ({marks})",  # noqa: S608 - marks alone
-                    asked,
-                )
-                first.update((key, Place(row, span)) for key, row, span in found)
+                first.update(_select_places(connection, keys[at : at + _ASKED_AT_ONCE]))
         return [first[key] == place for key, place in spans]
 
-    def forget(self, before_s: int) -> int:
-        """Forget spans that were taken before a time; return how many, some of them at most."""
+    def forget(self, before_s: int) -> bool:
+        """Forget spans and resources that were last met before a time, some of them at most.
+
+        Returns:
+            Whether more may be left.
+        """
         with self._lock:
-            return self._connection.execute(
+            spans = self._connection.execute(
                 "DELETE FROM seen WHERE key IN (SELECT key FROM seen WHERE seen_s < ? LIMIT ?)",
                 (before_s, _FORGOTTEN_AT_ONCE),
             ).rowcount
+            # A day longer: when it was met is noted once a day.
+            resources = self._connection.execute(
+                "DELETE FROM resource WHERE id IN"
+                " (SELECT id FROM resource WHERE met_s < ? LIMIT ?)",
+                (before_s - _MET_AGAIN_S, _FORGOTTEN_AT_ONCE),
+            ).rowcount
+        return max(spans, resources) == _FORGOTTEN_AT_ONCE
 
     def get_last_row(self) -> int:
         """Return the last row of this worker's that anything was taken of; 0 at first."""
@@ -134,11 +170,15 @@ class Seen:
         with self._lock:
             self._connection.execute("DELETE FROM in_hand WHERE part = ?", (self._part,))
 
-    def keep_resource(self, id_: str, attributes: Mapping[str, Any]) -> None:
-        """Keep the attributes of a resource under an id."""
+    def keep_resource(self, id_: str, attributes: Mapping[str, Any], *, now_s: int) -> None:
+        """Keep the attributes of a resource under an id, and that it was met now."""
         text = msgspec.json.encode(attributes, enc_hook=repr).decode()
         with self._lock:
-            self._connection.execute("INSERT OR IGNORE INTO resource VALUES (?, ?)", (id_, text))
+            self._connection.execute(
+                "INSERT INTO resource VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE"
+                " SET met_s = ?3 WHERE met_s < ?3 - ?4",
+                (id_, text, now_s, _MET_AGAIN_S),
+            )
 
     def find_resource(self, id_: str) -> dict[str, Any] | None:
         """Return the attributes of a resource; `None` when it is not known."""

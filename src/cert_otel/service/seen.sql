@@ -18,5 +18,8 @@ CREATE TABLE IF NOT EXISTS in_hand (
 -- Resources of spans, for results that are sent back beside them.
 CREATE TABLE IF NOT EXISTS resource (
   id TEXT PRIMARY KEY,
-  attributes TEXT NOT NULL  -- JSON
+  attributes TEXT NOT NULL,  -- JSON
+  met_s INTEGER NOT NULL     -- last, to the day
 ) STRICT, WITHOUT ROWID;
+
+CREATE INDEX IF NOT EXISTS resource_age ON resource (met_s);

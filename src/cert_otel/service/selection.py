@@ -34,16 +34,18 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _KEY_BYTES: Final = 12
 """Of 2^96 values: two of a billion spans agree by chance once in 10^11 tries."""
+_UNSCORED: Final[dict[str, Any]] = {
+    "confidence": None,
+    "threshold": None,
+    "passed": None,
+    "trajectory": None,
+    "evaluations": [],
+    "score_status": None,
+    "score_reason": None,
+    "scorer": None,
+    "scorer_revision": None,
+}
 _HASHED: Final = msgspec.json.Encoder(order="deterministic")
-_UNHASHED: Final = {"score_status": None, "score_reason": None}
-_SCORE_ATTRIBUTES: Final = (
-    "cert.score.",
-    "cert.scorer.",
-    "cert.hamiltonian.",
-    "cert.trajectory.",
-    "cert.evaluation.",
-)
-"""What the collector's `certscore` sets on a span that it passes on."""
 
 
 class Selected(NamedTuple):
@@ -100,32 +102,33 @@ def select(batch: Batch, received: datetime) -> Selection:
         elif translate(span) is None:
             passed += 1
         else:
-            record, problem = record_from_plain(span), None
-            if record is None:
-                record, problem = _record_what_is_there(span, received)
-            spans.append(
-                Selected(
-                    index,
-                    price_record(record),
-                    make_key(record),
-                    span.resource.attributes,
-                    problem,
-                )
-            )
+            spans.append(_select(index, span, received))
     details = [log for log in batch.logs if is_detail(log)]
     passed += len(batch.logs) - len(details)
     return Selection(spans, details, passed, own, len(batch.problems))
 
 
+def _select(index: int, span: Span, received: datetime) -> Selected:
+    record, problem = record_from_plain(span), None
+    if record is None:
+        record, problem = _record_what_is_there(span, received)
+    timed = record if problem != NO_START else msgspec.structs.replace(record, timestamp=_EPOCH)
+    return Selected(index, price_record(record), make_key(timed), span.resource.attributes, problem)
+
+
 def make_key(record: Record) -> bytes:
     """Hash what identifies a span: its ids and content, without what a scorer added on the way."""
+    return hashlib.blake2b(_HASHED.encode(forget_scores(record)), digest_size=_KEY_BYTES).digest()
+
+
+def forget_scores(record: Record) -> Record:
+    """Return a record as it was before anybody scored it."""
     metadata = {
         name: value
         for name, value in record.metadata.items()
-        if not name.startswith(_SCORE_ATTRIBUTES)
+        if not name.startswith(semconv.Prefix.SCORES)
     }
-    plain = msgspec.structs.replace(record, metadata=metadata, **_UNHASHED)
-    return hashlib.blake2b(_HASHED.encode(plain), digest_size=_KEY_BYTES).digest()
+    return msgspec.structs.replace(record, metadata=metadata, **_UNSCORED)
 
 
 def _record_what_is_there(span: Span, received: datetime) -> tuple[Record, str]:

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple
 
 import msgspec
 
+from cert_otel.config import QuantizationName  # noqa: TC001 - msgspec resolves it
 from cert_otel.errors import ConfigError
+from cert_otel.scoring.choice import MINILM
 from cert_otel.service._yaml import Document, read_document
 
 if TYPE_CHECKING:
@@ -112,8 +114,22 @@ class Scorer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Without it every call is recorded as skipped, and no model is loaded."""
     model: Text | None = None
     """Name on the hub or folder; `cert models` lists what is here."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """`auto` is one process for each GPU, or one for the CPU."""
+    revision: Text | None = None
+    """Commit, tag or branch of that model on the hub; the newest when left out."""
+    offline: bool = False
+    """Take what is on this machine, and never ask the hub."""
+    allow_remote_code: tuple[Text, ...] = ()
+    """Names of models whose own code may run."""
+    device: Annotated[str, msgspec.Meta(pattern=r"^(auto|cpu|mps|cuda(:[0-9]+)?)$")] = "auto"
+    """`auto` and `cuda` are one process for each GPU; `cuda:1` is one on that."""
+    dtype: Literal["auto", "bfloat16", "float16", "float32", "float64"] = "auto"
+    """What is computed in; `auto` is bfloat16 where the device has it."""
+    quantization: QuantizationName = "none"
+    """Weights of 8 or 4 bits, for a model that does not fit otherwise."""
+    window_tokens: Whole | None = None
+    """Longest text that is read at once; the model's window when left out."""
+    embedder: Text = MINILM
+    """Of reasoning steps: `minilm`; `hidden`, the model's own states; or a model's name or folder."""
     sampling_rate: Share = 1.0
     """The share of traces that is scored; the rest is recorded as skipped."""
     batch_tokens: Whole | None = None
@@ -124,6 +140,8 @@ class Scorer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """What is taken out of the inbox at once, to be sorted by length."""
     max_text_chars: Whole = 1_000_000
     """Longer calls are recorded as skipped."""
+    max_age_h: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    """Calls that waited longer for their turn are recorded as skipped; none when left out."""
     dedupe_window_h: Annotated[float, msgspec.Meta(gt=0)] = 168.0
     """How long a span is known again, should a sender repeat it."""
 
@@ -291,6 +309,7 @@ def _check(settings: Settings) -> Iterator[tuple[str, str]]:
     least = 4 * settings.receiver.max_message_mib * MEBIBYTE
     if settings.inbox.cap_bytes < least:
         yield "inbox.cap_bytes", f"must be at least four of the largest messages, {least:,}"
+    yield from _check_scorer(settings.scorer)
     yield from _check_deliver(settings.deliver)
 
 
@@ -301,6 +320,15 @@ def _list_endpoints(settings: Settings) -> Iterator[tuple[str, str, Listener]]:
         yield "api.endpoint", settings.api.endpoint, "api"
     if settings.metrics.enabled:
         yield "metrics.endpoint", settings.metrics.endpoint, "metrics"
+
+
+def _check_scorer(scorer: Scorer) -> Iterator[tuple[str, str]]:
+    if scorer.revision is not None and scorer.model is None:
+        yield "scorer.revision", "is of a model; name that in scorer.model"
+    others = [name for name in scorer.allow_remote_code if name != scorer.model]
+    if others:
+        problem = f"{', '.join(others)} is not scorer.model, and would never run"
+        yield "scorer.allow_remote_code", problem
 
 
 def _check_deliver(deliver: Deliver) -> Iterator[tuple[str, str]]:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from cert_otel.service import prometheus
 from cert_otel.service._child import EXIT_UNUSABLE, Role, list_command
 
 if TYPE_CHECKING:
@@ -37,7 +38,6 @@ _HEALTHY_S: Final = 60.0
 _STOP_S: Final = 25.0
 """For all processes to end when told to; then they are killed. Orchestrators give 30 s."""
 _LOOK_S: Final = 0.1
-_MULTIPROCESS: Final = "PROMETHEUS_MULTIPROC_DIR"
 
 _logger = logging.getLogger("cert_otel.service")
 
@@ -74,7 +74,7 @@ class Supervisor:
             signal.signal(number, self._stop)
         with _share_metrics() as directory:
             for child in self._children:
-                child.environ[_MULTIPROCESS] = directory
+                child.environ[prometheus.DIRECTORY] = directory
             try:
                 return self._watch()
             finally:

@@ -6,8 +6,10 @@ never given twice. One process writes (`sink.py`), any number read.
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import re
+from bisect import bisect_right
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
 _NAME: Final = "seg-{first:012d}.jsonl"
 _PATTERN: Final = re.compile(r"seg-(\d{12,})\.jsonl")
 _READ_BYTES: Final = 4 * 2**20
+_MARK: Final = b',"origin":[%d,'
+"""How a record of a row ends; a text in it cannot look so, its quotes are escaped."""
+_NEIGHBOURS: Final = 2
+"""Segments on either side: a window of rows is rarely in more."""
 
 
 class Origin(msgspec.Struct, frozen=True, array_like=True):
@@ -82,7 +88,10 @@ def read_chunk(directory: Path, after: Position, *, max_bytes: int = _READ_BYTES
     """
     for segment in (one for one in list_segments(directory) if one >= after.segment):
         offset = after.offset if segment == after.segment else 0
-        data = _read(get_path(directory, segment), offset, max_bytes)
+        try:
+            data = _read(get_path(directory, segment), offset, max_bytes)
+        except FileNotFoundError:
+            continue
         end = data.rfind(b"\n") + 1
         if end:
             return Chunk(data[:end].splitlines(keepends=True), Position(segment, offset + end))
@@ -91,33 +100,86 @@ def read_chunk(directory: Path, after: Position, *, max_bytes: int = _READ_BYTES
 
 
 def find_end(directory: Path) -> Position:
-    """Return the position behind the last line."""
+    """Return the position behind the last line; one that is being written is not there yet."""
     segments = list_segments(directory)
     if not segments:
         return Position()
-    return Position(segments[-1], get_path(directory, segments[-1]).stat().st_size)
+    with _look_into(get_path(directory, segments[-1])) as data:
+        return Position(segments[-1], data.rfind(b"\n") + 1)
 
 
 def count_bytes_after(directory: Path, position: Position) -> int:
     """Return how many bytes of lines follow a position."""
     return sum(
-        get_path(directory, segment).stat().st_size
+        _count_bytes(get_path(directory, segment))
         - (position.offset if segment == position.segment else 0)
         for segment in list_segments(directory)
         if segment >= position.segment
     )
 
 
+def find_origin(line: bytes) -> Origin | None:
+    """Return where a line's record came from; `None` for what is no record of a span."""
+    try:
+        return HEAD.decode(line).origin
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def find_records(directory: Path, row: int) -> Iterator[tuple[Origin, bytes]]:
+    """Yield the records of one row of the inbox, with their lines.
+
+    Rows are in the trail in their order, but for those of a window, which are sorted by length: so
+    the segment is found by halving, and its neighbours are looked through as well.
+    """
+    segments = list_segments(directory)
+    place = bisect_right(segments, row, key=lambda one: _find_first_row(directory, one))
+    mark = _MARK % row
+    for segment in segments[max(0, place - 1 - _NEIGHBOURS) : place + _NEIGHBOURS]:
+        with _look_into(get_path(directory, segment)) as data:
+            at = data.find(mark)
+            while at >= 0:
+                end = data.find(b"\n", at) + 1
+                line = data[data.rfind(b"\n", 0, at) + 1 : end]
+                origin = find_origin(line)
+                if origin is not None and origin.row == row:
+                    yield origin, line
+                at = data.find(mark, end) if end else -1
+
+
+def _find_first_row(directory: Path, segment: int) -> int:
+    with contextlib.suppress(FileNotFoundError), get_path(directory, segment).open("rb") as file:
+        origin = find_origin(file.readline())
+        if origin is not None:
+            return origin.row
+    return 0
+
+
+@contextlib.contextmanager
+def _look_into(path: Path) -> Iterator[mmap.mmap | bytes]:
+    """Give the bytes of a file without reading them; none of one that is empty or gone."""
+    with contextlib.ExitStack() as stack:
+        data: mmap.mmap | bytes = b""
+        with contextlib.suppress(FileNotFoundError, ValueError):  # of an empty file
+            file = stack.enter_context(path.open("rb"))
+            data = stack.enter_context(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        yield data
+
+
+def _count_bytes(path: Path) -> int:
+    with contextlib.suppress(FileNotFoundError):
+        return path.stat().st_size
+    return 0
+
+
 def read_backwards(directory: Path) -> Iterator[bytes]:
     """Yield the lines from the last to the first, without what is torn at the end."""
     for segment in reversed(list_segments(directory)):
-        with get_path(directory, segment).open("rb") as file:
-            if file.seek(0, 2):
-                with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                    yield from _reverse(data)
+        with _look_into(get_path(directory, segment)) as data:
+            yield from _reverse(data)
 
 
-def _reverse(data: mmap.mmap) -> Iterator[bytes]:
+def _reverse(data: mmap.mmap | bytes) -> Iterator[bytes]:
     end = data.rfind(b"\n")
     while end >= 0:
         start = data.rfind(b"\n", 0, end) + 1

@@ -115,19 +115,26 @@ class Watch:
     """Judges the calls of one journal as they come."""
 
     def __init__(
-        self, path: Path, judges: Judges, *, clock: Callable[[], float] = time.time
+        self,
+        path: Path,
+        judges: Judges,
+        *,
+        may_go_on: Callable[[], bool] = lambda: True,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         """Find out what has a result already.
 
         Args:
             path: The journal; it need not be there yet.
             judges: Who judges.
+            may_go_on: Asked before each batch; what is not judged by then waits for the next start.
             clock: Seconds since 1970.
         """
         self._followed = FollowedFile(path)
         self._writer = JSONLWriter(get_scores_path(path))
         self._judges = [one for one in (judges.scoring, judges.evaluation) if one is not None]
         self._limits = judges.limits
+        self._may_go_on = may_go_on
         self._clock = clock
         self._sources = RecentSources()
         self._done = _find_done(path, self._judges)
@@ -161,31 +168,30 @@ class Watch:
 
     def _judge(self, judge: Judge, calls: Sequence[Record]) -> None:
         done = self._done[judge.name, judge.revision]
-        new = {key: call for call in calls if (key := get_key(call)) not in done}
+        new = {key: call for call in calls if (key := get_key(call)) and key not in done}
         sources = self._sources.find(list(new.values()))
-        cases = []
-        results = []
-        for key, call in new.items():
-            reason = find_reason(call)
-            if reason is None:
-                cases.append(Case(call, sources.get(key or ("", ""), ())))
-            else:
-                results.append(_skip(call, reason, judge))
+        reasons = {key: find_reason(call) for key, call in new.items()}
+        cases = [
+            Case(new[key], sources.get(key, ())) for key, one in reasons.items() if one is None
+        ]
+        skipped = [_skip(new[key], one, judge) for key, one in reasons.items() if one is not None]
+        self._write(skipped, done)
         for batch in make_batches(cases, self._limits):
+            if not self._may_go_on():
+                return
             found = GuardedJudge(judge).judge([cases[index] for index in batch])
-            self._write([result for own in found for result in own])
-        self._write(results)
-        done.update(key for key in new if key is not None)
+            self._write([result for own in found for result in own], done)
 
-    def _write(self, results: Sequence[EvaluationRecord]) -> None:
+    def _write(self, results: Sequence[EvaluationRecord], done: set[Key]) -> None:
         if results:
             lost, error = self._writer.append([encode_line(one) for one in results])
             if error is not None:
                 raise OSError(error.errno, f"{lost} results cannot be written", self._writer.path)
+        done.update((one.trace_id, one.span_id) for one in results)
 
 
-def _find_done(path: Path, judges: Sequence[Judge]) -> dict[tuple[str, str], set[Key | None]]:
-    done: dict[tuple[str, str], set[Key | None]] = {
+def _find_done(path: Path, judges: Sequence[Judge]) -> dict[tuple[str, str], set[Key]]:
+    done: dict[tuple[str, str], set[Key]] = {
         (judge.name, judge.revision): set() for judge in judges
     }
     for scores in _list_scores(path):
@@ -257,11 +263,12 @@ def run(path: Path, settings: Settings) -> None:
         CertOtelError: A model cannot be had.
         OSError: Results cannot be written.
     """
+    # Until a model is loaded, which may take minutes, a signal just ends the process.
+    judges = open_judges_of(settings)
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    judges = open_judges_of(settings)
-    with Watch(path, judges) as watch:
+    with Watch(path, judges, may_go_on=lambda: not stopping.is_set()) as watch:
         _logger.info("following %s, judging by %s", path, judges.combine().name or "nobody")
         while not stopping.is_set():
             if not watch.work():

@@ -27,6 +27,7 @@ from cert_otel.service.settings import MEBIBYTE
 from cert_otel.service.sink import SEGMENT_BYTES, Sink
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from cert_otel.service.limits import Limits
@@ -56,32 +57,21 @@ def run(settings: Settings, *, part: int = 0, parts: int = 1) -> None:
         CertOtelError: A model cannot be had, or a file of the service cannot be opened. Whoever
             started this tries again; what is received waits.
     """
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+    stopping = _note_signals()
     metrics = Metrics()
     with contextlib.ExitStack() as stack:
         inbox = stack.enter_context(Inbox.attach(settings.inbox.path, part=part, parts=parts))
-        seen = Seen(places.get_seen(settings), part=part, parts=parts)
-        stack.callback(seen.close)
-        sink = stack.enter_context(
-            Sink(
-                places.get_trail(settings, part, parts),
-                segment_bytes=_get_segment_bytes(settings),
-            )
+        seen = stack.enter_context(
+            contextlib.closing(Seen(places.get_seen(settings), part=part, parts=parts))
         )
-        server = DirectServer(places.get_socket(settings, part))
-        stack.callback(server.close)
-        for delivery in _open_deliveries(settings, sink.directory, seen, metrics):
-            delivery.start()
+        sink = stack.enter_context(_open_sink(settings, part, parts))
+        socket = places.get_socket(settings, part)
+        server = stack.enter_context(contextlib.closing(DirectServer(socket)))
+        for delivery in _start_deliveries(settings, sink.directory, seen, metrics):
             stack.callback(delivery.stop)
         judges = open_judges_of(settings)
         server.start(judges)
         _logger.info("judging by %s", judges.combine().name or "nobody")
-
-        def may_go_on() -> bool:
-            server.answer_all()
-            return not stopping.is_set()
 
         worker = Worker(
             inbox,
@@ -90,15 +80,24 @@ def run(settings: Settings, *, part: int = 0, parts: int = 1) -> None:
             judges.combine(),
             metrics=metrics,
             policy=make_policy(settings, judges.limits),
-            may_go_on=may_go_on,
+            may_go_on=lambda: _answer_between(server, stopping),
         )
         while not stopping.is_set():
             _work_once(worker, stopping, server)
 
 
-def _get_segment_bytes(settings: Settings) -> int:
+def _note_signals() -> threading.Event:
+    """Return what is set when the process is told to stop."""
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    return stopping
+
+
+def _open_sink(settings: Settings, part: int, parts: int) -> Sink:
     max_mb = settings.trail.max_mb
-    return SEGMENT_BYTES if max_mb is None else int(max_mb * _MEGABYTE)
+    size = SEGMENT_BYTES if max_mb is None else int(max_mb * _MEGABYTE)
+    return Sink(places.get_trail(settings, part, parts), segment_bytes=size)
 
 
 def make_policy(settings: Settings, limits: Limits) -> Policy:
@@ -110,11 +109,18 @@ def make_policy(settings: Settings, limits: Limits) -> Policy:
     return Policy(
         sample=scorer.sampling_rate,
         max_tokens=scorer.max_text_chars // CHARACTERS_A_TOKEN,
+        max_age_s=None if scorer.max_age_h is None else scorer.max_age_h * 3600,
         shed_above_bytes=int(SHED_SHARE * settings.inbox.cap_bytes) if sheds else None,
         window_bytes=scorer.read_ahead_mib * MEBIBYTE,
         dedupe_window_s=scorer.dedupe_window_h * 3600,
         limits=limits,
     )
+
+
+def _answer_between(server: DirectServer, stopping: threading.Event) -> bool:
+    """Answer who asks, between two batches; whether to go on."""
+    server.answer_all()
+    return not stopping.is_set()
 
 
 def _work_once(worker: Worker, stopping: threading.Event, server: DirectServer) -> None:
@@ -127,15 +133,11 @@ def _work_once(worker: Worker, stopping: threading.Event, server: DirectServer) 
         stopping.wait(DISK_PAUSE_S)
 
 
-def _open_deliveries(
+def _start_deliveries(
     settings: Settings, directory: Path, seen: Seen, metrics: Metrics
-) -> list[Delivery]:
-    return [
-        Delivery(
-            directory,
-            destination,
-            Cursor(directory / "outbox" / f"{destination.name}.json"),
-            metrics=metrics,
-        )
-        for destination in make_destinations(settings.deliver, seen.find_resource)
-    ]
+) -> Iterator[Delivery]:
+    for destination in make_destinations(settings.deliver, seen.find_resource):
+        cursor = Cursor(directory / "outbox" / f"{destination.name}.json")
+        delivery = Delivery(directory, destination, cursor, metrics=metrics)
+        delivery.start()
+        yield delivery

@@ -25,6 +25,8 @@ from cert_otel.records import (
     Tokens,
 )
 from cert_otel.wire._content import set_content
+from cert_otel.wire._scores import NAMES as TRAJECTORY_NAMES
+from cert_otel.wire._scores import find_trajectory, take_evaluations
 from cert_otel.wire._values import (
     MAX_METADATA_CHARS,
     clean,
@@ -67,6 +69,8 @@ _TEXTS: Final = {
     semconv.ERROR_TYPE: "error_type",
     semconv.INPUT_DATA: "input_data",
     semconv.OUTPUT_DATA: "output_data",
+    semconv.SCORER_MODEL: "scorer",
+    semconv.SCORER_REVISION: "scorer_revision",
 }
 """Attribute to field, copied as it stands."""
 
@@ -121,13 +125,14 @@ _OTHERS: Final = frozenset(
         semconv.SCORE_REASON,
     }
 )
-_IN_COUNTS, _IN_COST, _IN_CONTENT, _IN_OTHERS = range(4)
+_IN_COUNTS, _IN_COST, _IN_CONTENT, _IN_OTHERS, _IN_SCORES = range(5)
 _TARGETS: Final[Mapping[str, str | int]] = {
     **_TEXTS,
     **dict.fromkeys(_COUNT_FIELDS, _IN_COUNTS),
     **dict.fromkeys(_COST, _IN_COST),
     **dict.fromkeys(_CONTENT, _IN_CONTENT),
     **dict.fromkeys(_OTHERS, _IN_OTHERS),
+    **dict.fromkeys(TRAJECTORY_NAMES, _IN_SCORES),
 }
 """Where an attribute goes: the field that it fills, or the group that is read together."""
 
@@ -159,7 +164,8 @@ class _Names(dict[str, str]):
     def __missing__(self, name: str) -> str:
         if len(self) >= _MAX_NAMES:
             self.clear()
-        tells_content = name not in _NOT_CONTENT and _CONTENT_WORD.search(name.lower())
+        is_ours = name in _NOT_CONTENT or name.startswith(semconv.Prefix.EVALUATION)
+        tells_content = not is_ours and _CONTENT_WORD.search(name.lower())
         self[name] = known = "" if tells_content else clean(name)
         return known
 
@@ -174,7 +180,13 @@ class _Sorted:
 
     def __init__(self, attributes: Attributes) -> None:
         self.fields: dict[str, Any] = {}
-        self.groups: tuple[Attributes, Attributes, Attributes, Attributes] = ({}, {}, {}, {})
+        self.groups: tuple[Attributes, Attributes, Attributes, Attributes, Attributes] = (
+            {},
+            {},
+            {},
+            {},
+            {},
+        )
         self.metadata: dict[str, Any] = {}
         # This loop runs for each attribute of each span: the usual cases call nothing.
         fields, groups, metadata = self.fields, self.groups, self.metadata
@@ -217,7 +229,7 @@ def record_from_plain(span: Span) -> Record | None:
         return None
     given = _Sorted(attributes)
     fields = given.fields
-    counts, cost, content, others = given.groups
+    counts, cost, content, others, scores = given.groups
     fields["kind"] = kind = _find_kind(fields, others, used=bool(counts))
     _set_identity(fields, span)
     _set_outcome(given, others, failed=span.failed)
@@ -231,7 +243,9 @@ def record_from_plain(span: Span) -> Record | None:
     unreadable: list[str] = []
     if content:
         given.metadata.update(set_content(fields, content, unreadable))
-    _set_score_status(fields, others, unreadable)
+    if scores:
+        fields["trajectory"] = find_trajectory(scores)
+    _set_score_status(given, others, unreadable)
     if unreadable:
         given.metadata[semconv.RECORD_UNREADABLE] = unreadable
     if span.scope is not None and _is_foreign(span.scope):
@@ -344,11 +358,13 @@ def _keep(given: _Sorted, attributes: Attributes) -> None:
         given.add_metadata(name, value)
 
 
-def _set_score_status(fields: dict[str, Any], others: Attributes, unreadable: list[str]) -> None:
+def _set_score_status(given: _Sorted, others: Attributes, unreadable: list[str]) -> None:
+    fields = given.fields
     status = find_text(others.get(semconv.SCORE_STATUS)) if others else None
     if status in _SCORE_STATUSES:
         fields["score_status"] = status
         fields["score_reason"] = find_text(others.get(semconv.SCORE_REASON))
+        fields.update(take_evaluations(given.metadata))
     elif fields["kind"] == "inference" and not has_content(fields):
         fields["score_status"] = "skipped"
         fields["score_reason"] = "unreadable_content" if unreadable else "no_content"

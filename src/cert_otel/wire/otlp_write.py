@@ -1,7 +1,7 @@
 """Records back to OTLP: for a backend that takes spans, and to prove that nothing is lost.
 
-What was found out after a call (confidence, trajectory, evaluations) has lines of its own and is
-no attribute of a span; all else comes back equal when it is read again.
+All that a span can tell comes back equal when it is read again. Of what was found out after a
+call, threshold, evidence and who evaluated have no attribute.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import msgspec
 
 from cert_otel import semconv
 from cert_otel.wire._otlp import STATUS_ERROR
+from cert_otel.wire._scores import list_scores
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -44,6 +45,8 @@ _TEXTS: Final = (
     (semconv.PERPLEXITY, "perplexity"),
     (semconv.SCORE_STATUS, "score_status"),
     (semconv.SCORE_REASON, "score_reason"),
+    (semconv.SCORER_MODEL, "scorer"),
+    (semconv.SCORER_REVISION, "scorer_revision"),
     (semconv.COST_AMOUNT, "cost"),
     (semconv.COST_CURRENCY, "currency"),
 )
@@ -87,7 +90,7 @@ def list_attributes(record: Record) -> dict[str, Any]:
     if record.time_to_first_token_ms is not None:
         seconds = _to_seconds(record.time_to_first_token_ms)
         attributes[semconv.RESPONSE_TIME_TO_FIRST_CHUNK] = seconds
-    return attributes
+    return attributes | dict(list_scores(record))
 
 
 def encode_line(record: Record) -> bytes:

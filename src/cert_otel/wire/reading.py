@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
-from cert_otel.records import Record  # noqa: TC001 - msgspec resolves the annotations at run time
+from cert_otel.records import EvaluationRecord, Record  # noqa: TC001 - msgspec resolves the annotations at run time
 from cert_otel.wire._record import record_from_plain
 from cert_otel.wire.details import is_detail
 from cert_otel.wire.dialects import translate
+from cert_otel.wire.results import read_results
 from cert_otel.wire.span import Batch, LogEvent, Span  # noqa: TC001 - as above
 
 
@@ -20,7 +21,9 @@ class Reading(msgspec.Struct, frozen=True):
     details: list[LogEvent]
     """Log records that complete a span's record, which may be in another batch: see `Details`."""
     passed: int
-    """Spans and log records that tell nothing of a model."""
+    """Spans and log records that make no record of a call."""
+    results: list[EvaluationRecord]
+    """What the scorer sent about spans, which may be in another batch."""
     problems: list[str]
     """What could not be read, one entry a span or log record."""
 
@@ -43,7 +46,7 @@ def read_batch(batch: Batch) -> Reading:
             dialects.append(dialect)
     details = [log for log in batch.logs if is_detail(log)]
     passed += len(batch.logs) - len(details)
-    return Reading(records, dialects, details, passed, problems)
+    return Reading(records, dialects, details, passed, read_results(batch), problems)
 
 
 def explain_missing(span: Span) -> str:

@@ -175,8 +175,9 @@ class Delivery:
         """Send records; of those that are refused for what they say, one by one the guilty are left out."""
         try:
             return self._destination.send(records, progress)
-        except RejectedError as problem:
-            self._count_failure(problem.problem)
+        except (RejectedError, ValueError, TypeError, LookupError) as problem:
+            # But for the first: a record of which no message can be made.
+            self._count_failure(getattr(problem, "problem", type(problem).__name__))
             if len(records) <= 1:
                 _logger.exception("%s: given up on one record", self._destination.name)
                 return progress.totals
@@ -195,6 +196,9 @@ class Delivery:
                 pause_s = self._pause_s
             except OSError as problem:
                 _logger.error("the cursor of %s stands: %s", self._destination.name, problem)  # noqa: TRY400 - the message says it all
+                pause_s = self._pause_s
+            except Exception:  # a host boundary: no destination stops for good without a word
+                _logger.exception("%s waits", self._destination.name)
                 pause_s = self._pause_s
             waiting = trail.count_bytes_after(self._directory, self._cursor.progress.position)
             self._metrics.outbox_bytes.labels(self._destination.name).set(waiting)

@@ -6,15 +6,11 @@ import os
 import time
 from typing import TYPE_CHECKING, Final, Literal
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    SummaryMetricFamily,
-)
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from cert_otel.semconv import ReceiverMetrics as Names
+from cert_otel import semconv
+from cert_otel.service import prometheus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,7 +41,6 @@ OUTCOMES: Final = {
     "incomplete": "did not arrive in time, or not whole",
 }
 """Each outcome of a request, and what it means."""
-MULTIPROCESS: Final = "PROMETHEUS_MULTIPROC_DIR"
 _SECONDS: Final = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 
 
@@ -54,17 +49,10 @@ class Counters:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._requests = Counter(
-            Names.REQUESTS, "Requests by outcome", ("protocol", "outcome"), registry=self.registry
-        )
-        self._bytes = Counter(
-            Names.BYTES, "Bytes that were acknowledged", ("signal",), registry=self.registry
-        )
-        self._duration_s = Histogram(
-            Names.DURATION,
-            "Time from the whole request to its acknowledgement",
-            buckets=_SECONDS,
-            registry=self.registry,
+        self._requests = prometheus.make_counter(semconv.Prometheus.RECEIVED, self.registry)
+        self._bytes = prometheus.make_counter(semconv.Prometheus.RECEIVED_BYTES, self.registry)
+        self._duration_s = prometheus.make_histogram(
+            semconv.Prometheus.ACKNOWLEDGED, self.registry, _SECONDS
         )
 
     def count(self, protocol: Protocol, outcome: Outcome) -> None:
@@ -90,31 +78,19 @@ class InboxCollector:
         if time.monotonic() - self._asked_s > 1 or self._stats is None:
             self._stats, self._asked_s = self._inbox.stats(), time.monotonic()
         stats, counters = self._stats, self._inbox.get_counters()
-        yield _gauge(Names.BACKLOG_ROWS, "Payloads that are not finished", stats.rows)
-        yield _gauge(Names.BACKLOG_BYTES, "Bytes of payloads that are not finished", stats.bytes)
-        yield _gauge(
-            Names.BACKLOG_AGE, "Age of the oldest payload not finished", stats.oldest_age_s or 0.0
-        )
-        yield _gauge(Names.CAP_BYTES, "Bytes that are accepted", self._inbox.limit_bytes)
-        yield SummaryMetricFamily(
-            Names.COMMIT,
-            "Transactions that wrote payloads",
-            count_value=counters.commits,
-            sum_value=counters.commit_s,
-        )
-        yield CounterMetricFamily(
-            Names.COMMIT_FAILURES, "Transactions that failed", value=counters.failures
-        )
-
-
-def _gauge(name: str, text: str, value: float) -> Metric:
-    return GaugeMetricFamily(name, text, value=value)
+        names = semconv.Prometheus
+        yield prometheus.show(names.BACKLOG_PAYLOADS, stats.rows)
+        yield prometheus.show(names.BACKLOG_BYTES, stats.bytes)
+        yield prometheus.show(names.BACKLOG_AGE, stats.oldest_age_s or 0.0)
+        yield prometheus.show(names.ACCEPTED_BYTES, self._inbox.limit_bytes)
+        yield prometheus.show_summary(names.COMMIT, counters.commits, counters.commit_s)
+        yield prometheus.show(names.COMMIT_FAILURES, counters.failures)
 
 
 def render(counters: Counters, inbox: InboxCollector) -> bytes:
     """Return the figures of all processes of the service, as Prometheus reads them."""
     together = CollectorRegistry()
-    if os.environ.get(MULTIPROCESS):
+    if os.environ.get(prometheus.DIRECTORY):
         MultiProcessCollector(together)  # type: ignore[no-untyped-call]  # the library's own gap
     else:
         together.register(counters.registry)

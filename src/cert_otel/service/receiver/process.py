@@ -25,7 +25,7 @@ from cert_otel.service.settings import MEBIBYTE
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import grpc.aio
 
@@ -51,7 +51,13 @@ class Extension(Protocol):
 
 
 class Receiver:
-    """Takes OTLP from `start` to `stop`; what was acknowledged in between is on disk."""
+    """Takes OTLP from `start` to `stop`; what was acknowledged in between is on disk.
+
+    Args:
+        settings: All of them.
+        parts: How many scorer processes share the inbox.
+        extension: What else is offered beside OTLP.
+    """
 
     def __init__(
         self,
@@ -62,51 +68,50 @@ class Receiver:
     ) -> None:
         """Open the inbox and bind the ports.
 
-        Args:
-            settings: All of them.
-            parts: How many scorer processes share the inbox.
-            extension: What else is offered beside OTLP.
-
         Raises:
             ConfigError: When a port, a certificate or a file of tokens cannot be used.
             InboxError: When the inbox cannot be opened.
         """
-        receiver, tls = settings.receiver, settings.security.tls
+        tls = settings.security.tls
         tokens = Tokens(settings.security)
-        context = self._reloader = None
-        if tls is not None:
-            context = make_ssl_context(tls)
+        context = None if tls is None else make_ssl_context(tls)
+        self._reloader = None
+        if tls is not None and context is not None:
             self._reloader = ContextReloader(tls, context)
         self.counters = Counters()
         self.inbox = Inbox.open(
             settings.inbox.path, cap_bytes=settings.inbox.cap_bytes, parts=parts
         )
-        self.intake = Intake(
-            self.inbox, self.counters, max_bytes=receiver.max_message_mib * MEBIBYTE
-        )
+        max_bytes = settings.receiver.max_message_mib * MEBIBYTE
+        self.intake = Intake(self.inbox, self.counters, max_bytes=max_bytes)
         handlers: Sequence[Handler] = ()
         if extension is not None:
             handlers = extension.make_handlers(self.intake, self.inbox)
         self._grpc = otlp_grpc.make_server(self.intake, tokens, handlers)
         self._health = otlp_grpc.add_health(self._grpc)
         self.grpc_port = _add_port(self._grpc, settings)
-        self._servers = [
-            HttpServer(
-                OtlpHttp(self.intake, tokens, timeout_s=receiver.request_timeout_s),
-                listener=bind(receiver.http.endpoint, setting="receiver.http.endpoint"),
-                context=context,
-                max_connections=receiver.max_connections,
-            )
-        ]
+        self._servers = list(self._make_servers(settings, tokens, context))
         self.http_port = self._servers[0].port
-        if settings.metrics.enabled:
-            application = MetricsHttp(self.counters, InboxCollector(self.inbox), tokens)
-            listener = bind(settings.metrics.endpoint, setting="metrics.endpoint")
-            self._servers.append(HttpServer(application, listener=listener))
         self.metrics_port = self._servers[-1].port
         if extension is not None:
             self._servers += extension.make_servers(tokens, context)
         self._watch: asyncio.Task[None] | None = None
+
+    def _make_servers(
+        self, settings: Settings, tokens: Tokens, context: ssl.SSLContext | None
+    ) -> Iterator[HttpServer]:
+        """Yield the server of OTLP/HTTP, and that of the metrics where it is enabled."""
+        receiver = settings.receiver
+        yield HttpServer(
+            OtlpHttp(self.intake, tokens, timeout_s=receiver.request_timeout_s),
+            listener=bind(receiver.http.endpoint, setting="receiver.http.endpoint"),
+            context=context,
+            max_connections=receiver.max_connections,
+        )
+        if settings.metrics.enabled:
+            application = MetricsHttp(self.counters, InboxCollector(self.inbox), tokens)
+            listener = bind(settings.metrics.endpoint, setting="metrics.endpoint")
+            yield HttpServer(application, listener=listener)
 
     async def start(self) -> Self:
         """Take requests from now on."""
@@ -125,10 +130,12 @@ class Receiver:
         await otlp_grpc.set_health(self._health, serving=False)
         # What is on its way is told to come again; gRPC would only cancel it.
         await asyncio.sleep(_FAREWELL_S)
-        await asyncio.gather(
-            self._grpc.stop(_GRACE_S), *(server.stop() for server in self._servers)
-        )
-        await asyncio.to_thread(self.inbox.close)
+        try:
+            await asyncio.gather(
+                self._grpc.stop(_GRACE_S), *(server.stop() for server in self._servers)
+            )
+        finally:
+            await asyncio.to_thread(self.inbox.close)
 
     async def _look_for_ever(self) -> None:
         """Let health follow the disk, and certificates their files."""
