@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, Final, Literal
+from itertools import product
+from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import (
@@ -57,6 +58,9 @@ class Counters:
         self._requests = Counter(
             Names.REQUESTS, "Requests by outcome", ("protocol", "outcome"), registry=self.registry
         )
+        # From the start at zero: Prometheus sees no increase in a series that begins with 1.
+        for protocol, outcome in product(get_args(Protocol), OUTCOMES):
+            self._requests.labels(protocol, outcome)
         self._bytes = Counter(
             Names.BYTES, "Bytes that were acknowledged", ("signal",), registry=self.registry
         )
