@@ -81,7 +81,7 @@ class Program:
             command: What is run.
             log: Where its output goes.
             environ: All of its environment.
-            ready: HOST:PORT that it listens on once it is ready.
+            ready: Once it is ready it listens on this HOST:PORT, or answers OK at this URL.
         """
         self._command = [str(part) for part in command]
         self._log = log
@@ -106,7 +106,7 @@ class Program:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        wait_for(self._is_ready, what=f"a listener at {self._ready}")
+        wait_for(self._is_ready, what=f"an answer at {self._ready}")
 
     def stop(self) -> None:
         """Ask it to end, and wait until it has."""
@@ -127,8 +127,11 @@ class Program:
     def _is_ready(self) -> bool:
         assert self._process is not None
         assert self._process.poll() is None, self.read_log()[-4000:]
-        host, _, port = self._ready.rpartition(":")
-        with suppress(OSError), socket.create_connection((host, int(port)), timeout=1):
+        with suppress(OSError):
+            if "://" in self._ready:
+                return bool(fetch(self._ready))
+            host, _, port = self._ready.rpartition(":")
+            socket.create_connection((host, int(port)), timeout=1).close()
             return True
         return False
 

@@ -69,7 +69,7 @@ class Prometheus:
                 f"--web.listen-address={self.endpoint}",
             ],
             log=folder / "prometheus.log",
-            ready=self.endpoint,
+            ready=f"http://{self.endpoint}/-/ready",
         )
 
     def ask(self, expression: str) -> dict[frozenset[tuple[str, str]], float]:
@@ -108,8 +108,13 @@ class TestScrape:
                 service.wait_for_records(3)
 
                 prometheus.wait_for_value("sum(up)", 2)
-                prometheus.wait_for_value(
-                    'sum(cert_records_total{status="skipped", reason="no_scorer"})', 3
+                outcome = frozenset({("status", "skipped"), ("reason", "no_scorer")})
+                wait_for(
+                    lambda: (
+                        prometheus.ask("sum by (status, reason) (cert_records_total)")
+                        == {outcome: 3}
+                    ),
+                    what="three records in Prometheus",
                 )
                 prometheus.wait_for_value(
                     'sum(cert_receiver_requests_total{outcome="accepted"}) > bool 0', 1
@@ -171,6 +176,16 @@ class TestPromtool:
         done = run_promtool("check", "metrics", text=fetch(f"http://{service.metrics}/metrics"))
 
         assert (done.returncode, done.stderr) == (0, b"")
+
+    def test_configuration(self, tmp_path: Path) -> None:
+        """`promtool check config` takes the one of the documentation."""
+        (written,) = re.findall(r"```yaml\n# prometheus.yml\n(.*?)```", COLLECTOR, re.DOTALL)
+        config = tmp_path / "prometheus.yml"
+        config.write_text(written, encoding="utf-8")
+
+        done = run_promtool("check", "config", str(config))
+
+        assert done.returncode == 0, done.stderr
 
     def test_rules(self, tmp_path: Path) -> None:
         """`promtool check rules` takes every alarm of the documentation."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
-from collector_harness import LOGS, METRICS, TRACES, Sink, find_port
+from collector_harness import LOGS, METRICS, ROOT, TRACES, Sink, find_port
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -28,16 +29,19 @@ if TYPE_CHECKING:
     from peer_harness import CertServe
     from tests.service.conftest import Running
 
+PAGE: Final = (ROOT / "docs" / "collector.md").read_text(encoding="utf-8")
+
 
 @contextmanager
 def run_rotel(folder: Path, *, to: str) -> Iterator[tuple[str, str]]:
     """Run an agent that sends what it gets to HOST:PORT; yield its own gRPC and HTTP addresses."""
     by_grpc, by_http = (f"127.0.0.1:{find_port()}" for _ in range(2))
+    (documented,) = re.findall(r"^rotel-agent (.*)$", PAGE, re.MULTILINE)
+    places = {"127.0.0.1:14317": by_grpc, "http://127.0.0.1:4317": f"http://{to}"}
     command = [
         str(get_program("rotel")),
-        *("start", "--exporter", "otlp", "--batch-timeout", "50ms"),
-        *("--otlp-grpc-endpoint", by_grpc, "--otlp-http-endpoint", by_http),
-        *("--otlp-exporter-endpoint", f"http://{to}"),
+        *(places.get(part, part) for part in documented.split()),
+        *("--batch-timeout", "50ms", "--otlp-http-endpoint", by_http),
     ]
     log = folder / "rotel.log"
     with Program(command, log=log, environ=make_rotel_environ(), ready=by_http):
