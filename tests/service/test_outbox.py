@@ -279,10 +279,12 @@ LATE = f"{2:016x}"
 
 
 class TestPhoenix:
-    def make(self, service: Service, phoenix_url: str, clock: list[float]) -> Delivery:
+    def make(
+        self, service: Service, phoenix_url: str, clock: list[float], **options: Any
+    ) -> Delivery:
         """Return a delivery to Phoenix at a time that the test sets."""
         destination = PhoenixDestination(
-            PhoenixSender(phoenix_url), lambda _: None, clock_s=lambda: clock[0]
+            PhoenixSender(phoenix_url), lambda _: None, clock_s=lambda: clock[0], **options
         )
         cursor = Cursor(service.trail / "outbox" / "phoenix.json")
         service.registry = CollectorRegistry()
@@ -347,6 +349,18 @@ class TestPhoenix:
         assert failures == 2
         moved = Cursor(service.trail / "outbox" / "phoenix.json").progress.position
         assert moved == find_end(service.trail)
+
+    def test_not_too_many_wait(self, service: Service) -> None:
+        """Beyond the limit the oldest are given up and counted."""
+        phoenix = Phoenix()
+        phoenix.unknown = {f"{number:016x}" for number in range(1, 5)}
+        with serve_phoenix(phoenix) as url:
+            self.make(service, url, [100.0], max_waiting=3).deliver_next()
+
+        failures = service.count(
+            "cert_outbox_failures_total", destination="phoenix", error_type="unknown_span"
+        )
+        assert failures == 7 - 3
 
     def test_what_waits_is_offered_now_and_then(self, service: Service) -> None:
         """Phoenix is not asked in vain at every look into the trail."""

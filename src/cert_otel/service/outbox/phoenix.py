@@ -110,11 +110,13 @@ class PhoenixDestination:
         sender: PhoenixSender,
         find_resource: Callable[[str], dict[str, Any] | None],
         *,
+        max_waiting: int = MAX_WAITING,
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
         """Say how they leave."""
         self._sender = sender
         self._find_resource = find_resource
+        self._max_waiting = max_waiting
         self._clock_s = clock_s
         self._waiting: dict[str, _Waiting] = {}
         """By identifier, those that wait longest first."""
@@ -163,7 +165,7 @@ class PhoenixDestination:
         return stored
 
     def _list_hopeless(self, now_s: float) -> Iterator[str]:
-        surplus = len(self._waiting) - MAX_WAITING
+        surplus = len(self._waiting) - self._max_waiting
         for number, (identifier, one) in enumerate(self._waiting.items()):
             if number < surplus or now_s - one.since_s >= PATIENCE_S:
                 yield identifier
