@@ -20,7 +20,7 @@ $(STAMP): pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable ".[analysis,score,quant,service]" --group dev
 	@touch $@
 
-demo: $(STAMP)  ## Run the main job end to end, offline: what the calls cost, how the answers score, and which are not borne out.
+demo: $(STAMP)  ## Run the whole chain, offline: application, collector, service, backend, metrics, and what cert says of it.
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python examples/demo/run.py
 
 test: lint types layers test-collector quick-peers unit  ## Run every check.

@@ -7,6 +7,7 @@ Lengths are lognormal; the last 40 % of each text are its completion. The varian
     padded       transformers, batches of 16 of similar length, padded, likewise
     ours         packed, head at completion positions alone, all figures
     ours by MKL  the same without oneDNN, on a CPU in float32
+    ours, plain  the same without the Triton kernel, on CUDA
 
 A ratio compares two variants of one round; its median over the rounds is printed. With
 `--threads 1` times are processor time, else of the clock. A padded
@@ -35,7 +36,7 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast, Qwen2Config
 
-from cert_otel.scoring import attention, linear, networks
+from cert_otel.scoring import attention, folding, linear, networks, reduction
 from cert_otel.scoring.networks import LoadedModel, prepare
 from cert_otel.scoring.packing import Ids, Piece, plan_packs
 from cert_otel.scoring.reduction import reduce_tokens
@@ -144,6 +145,12 @@ def score_by_mkl(model: LoadedModel, pieces: list[Piece], *, budget: int, share:
         return score_ours(model, pieces, budget=budget, share=share)
 
 
+def score_by_torch(model: LoadedModel, pieces: list[Piece], *, budget: int, share: bool) -> Figures:
+    """Score by packs, without the kernel that reads a tile of logits once."""
+    with patch.object(reduction, "choose_fold", return_value=folding.fold_tile):
+        return score_ours(model, pieces, budget=budget, share=share)
+
+
 def score_batches(
     model: LoadedModel, pieces: list[Piece], *, batch: int, memory_bytes: int
 ) -> Figures:
@@ -224,6 +231,8 @@ def choose_variants(arguments: argparse.Namespace, dtype: torch.dtype) -> dict[s
     }
     if dtype == torch.float32 and not on_cuda and linear.is_onednn_faster():
         variants["ours by MKL"] = partial(score_by_mkl, budget=budget, share=share)
+    if on_cuda:
+        variants["ours, plain"] = partial(score_by_torch, budget=budget, share=share)
     return variants
 
 
@@ -252,6 +261,7 @@ def compare(arguments: argparse.Namespace, dtype_name: str, pieces: list[Piece])
             "mean_nll_difference": difference,
         }
     if arguments.device == "cuda":
+        report["fold"] = reduction.choose_fold(model.device).__name__
         report["useful"] = rate(model, pieces, median(each["ours"].seconds for each in rounds))
     report["figures"] = rounds[0]["ours"].figures
     return report
@@ -306,7 +316,7 @@ def print_text(reports: list[dict[str, Any]]) -> None:
                 f"{name:14} {row['tokens_s']:10} {row['ours_times']:7} x {row['peak_mb']:9} "
                 f"{row['mean_nll_difference']:9.1e}"
             )
-        for key in ("useful", "to_first_dtype"):
+        for key in ("fold", "useful", "to_first_dtype"):
             if key in report:
                 print(key, report[key])
 

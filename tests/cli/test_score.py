@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 import pytest
 from tests.scoring.reference import Reference, build_network, build_tokenizer
@@ -165,6 +166,26 @@ class TestJournal:
 
         assert summary["passed_over"] == 1
         assert [one["span_id"] for one in read_results(path)] == [f"{1:016x}", f"{2:016x}"]
+
+    def test_what_stands_in_the_records_is_passed_over(
+        self,
+        score: Callable[..., dict[str, Any]],
+        call: Callable[..., Record],
+        journal: Callable[..., Path],
+        tmp_path: Path,
+    ) -> None:
+        """Results that the service or -o put into the record itself count, those of others do not."""
+        first = score(
+            journal("production.jsonl", call(0), call(1)), "-o", tmp_path / "merged.jsonl"
+        )
+
+        (one, other) = read_journal([tmp_path / "merged.jsonl"]).records
+        path = journal("trail.jsonl", one, msgspec.structs.replace(other, scorer="another"))
+        second = score(path)
+
+        assert second["passed_over"] == 1
+        assert [result["span_id"] for result in read_results(path)] == [other.span_id]
+        assert second["by_model"] == first["by_model"]
 
     def test_what_failed_is_tried_again(
         self,

@@ -175,7 +175,7 @@ class TestExplanation:
 
         key = "gen_ai.evaluation.explanation"
         explanations = [dict(event.attributes or {}).get(key) for event in logs.read()]
-        quoted = '"$5" (number) is not in the context; "90" (number) is otherwise there'
+        quoted = '"$5" (number) is not in the context; "90" (number) is contradicted by the context'
         assert explanations == [None, None, quoted, None, None, None]
 
     def test_is_short(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.scoring.reference import define
 
-from cert_otel.scoring.reduction import Head, Tiling, find_largest, reduce_tokens
+from cert_otel import scoring
+from cert_otel.scoring import fused
+from cert_otel.scoring.folding import find_largest, fold_tile
+from cert_otel.scoring.reduction import (
+    Head,
+    Tiling,
+    choose_fold,
+    reduce_tokens,
+)
 
 if TYPE_CHECKING:
     from cert_otel.scoring.token_scores import TokenScores
@@ -152,6 +161,28 @@ class TestReduceTokens:
         scores = reduce_tokens(states.double(), wide, targets, tiling=SMALL)
 
         compare(scores, multiply(states, head), targets, within=1e-6)
+
+
+class TestChooseFold:
+    def test_processor(self) -> None:
+        """Without a GPU torch's operations fold."""
+        assert choose_fold(torch.device("cpu")) is fold_tile
+
+    @pytest.mark.parametrize("trusted", [True, False])
+    def test_cuda(self, trusted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+        """On CUDA the kernel does, where it runs and agrees."""
+        monkeypatch.setattr(fused, "is_trustworthy", lambda _: trusted)
+
+        chosen = choose_fold.__wrapped__(torch.device("cuda"))
+
+        assert chosen is (fused.fold_tile_fused if trusted else fold_tile)
+
+    def test_without_triton(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Builds of torch without Triton do it as before."""
+        monkeypatch.delattr(scoring, "fused")
+        monkeypatch.setitem(sys.modules, "cert_otel.scoring.fused", None)
+
+        assert choose_fold.__wrapped__(torch.device("cuda")) is fold_tile
 
 
 class TestFindLargest:

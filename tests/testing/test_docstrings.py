@@ -11,7 +11,7 @@ import pytest
 class TestDocstrings:
     @pytest.mark.parametrize(
         "name",
-        ["_capture", "_determinism", "_provider", "_replies", "_routing", "_tokens"],
+        ["_capture", "_determinism", "_provider", "_replies", "_routing", "_sink", "_tokens"],
     )
     def test_examples_hold(self, name: str) -> None:
         """Every module that users meet has examples, and they give what they say."""

@@ -81,6 +81,7 @@ class Backlog:
         self._find_skip_reason = find_skip_reason
         self._readable: set[Key] = set()
         self._reasons: dict[Key, str] = {}
+        self._measured_already: list[EvaluationRecord] = []
         slim = [self._look(record) for record, _ in self._read(keep=self.evaluations.append)]
         counted = mark_duplicates(fold(slim))
         self.calls = self._find_calls(counted)
@@ -114,11 +115,12 @@ class Backlog:
     def find_results(self, scorer: str, revision: str) -> dict[Key, EvaluationRecord]:
         """Return the results of this scorer and revision, the newest of each record.
 
-        An error is no result: what failed is tried again.
+        An error is no result: what failed is tried again. What the service or a merge left in the
+        record itself is one.
         """
         own = [
             one
-            for one in self.evaluations
+            for one in (*self._measured_already, *self.evaluations)
             if (one.scorer, one.scorer_revision) == (scorer, revision)
             and one.score_status in ("scored", "skipped")
         ]
@@ -160,6 +162,9 @@ class Backlog:
                 self._readable.add(key)
             else:
                 self._reasons[key] = reason
+        measured = _find_measured(record)
+        if measured is not None:
+            self._measured_already.append(measured)
         return forget_texts(record)
 
     def _is_best(self, record: Record, key: Key) -> bool:
@@ -201,6 +206,20 @@ class Backlog:
         for key in by_key.keys() - met:
             file.write(b"".join(map(encode_line, by_key[key])))
         return count
+
+
+def _find_measured(record: Record) -> EvaluationRecord | None:
+    """Return what a scorer measured, if it stands in the record."""
+    if record.trajectory is None or record.scorer is None or get_key(record) is None:
+        return None
+    return EvaluationRecord(
+        timestamp=record.timestamp,
+        trace_id=record.trace_id or "",
+        span_id=record.span_id or "",
+        scorer=record.scorer,
+        scorer_revision=record.scorer_revision,
+        trajectory=record.trajectory,
+    )
 
 
 def _place(

@@ -140,4 +140,7 @@ def _make_context(record: Record) -> Context | None:
     return set_span_in_context(NonRecordingSpan(judged) if judged.is_valid else INVALID_SPAN)
 
 
-FINDINGS: Final = {"missing": "is not in the context", "contradicted": "is otherwise there"}
+FINDINGS: Final = {
+    "missing": "is not in the context",
+    "contradicted": "is contradicted by the context",
+}

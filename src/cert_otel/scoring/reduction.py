@@ -9,20 +9,19 @@ too: bfloat16 has steps of 1/8 at 16, which makes ties and empty gaps.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING, Final, Protocol
 
 import torch
 
+from cert_otel.scoring.folding import FLOOR, Fold, find_largest, fold_tile
 from cert_otel.scoring.linear import multiply
 from cert_otel.scoring.token_scores import TOP_K, TokenScores
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from collections.abc import Callable
 
-_BLOCK: Final = 64
-"""Logits a block in the search for the largest."""
-_FLOOR: Final = -1e4
-"""Stands for a logit of minus infinity, relative to the largest: exp of it is 0."""
+    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +99,7 @@ def reduce_tokens(
     tiling = tiling or (CUDA_TILING if hidden.is_cuda else CPU_TILING)
     sums = _walk(hidden, head, targets, tiling, floor=None)
     if any(part.met_impossible() for part in sums):
-        sums = _walk(hidden, head, targets, tiling, floor=_FLOOR)
+        sums = _walk(hidden, head, targets, tiling, floor=FLOOR)
     return _to_scores(torch.cat([part.finish() for part in sums], dim=1))
 
 
@@ -119,6 +118,19 @@ def _walk(
         for part in sums:
             part.add(tile, begin)
     return sums
+
+
+@cache
+def choose_fold(device: torch.device) -> Callable[[Tensor, Tensor, Tensor, float | None], Fold]:
+    """Return the fastest way to fold on a device: one that reads a tile once, where it runs."""
+    if device.type != "cuda":
+        return fold_tile
+    try:
+        # Triton is where torch has CUDA; it is imported when there is a device to compile for.
+        from cert_otel.scoring import fused  # noqa: PLC0415
+    except ImportError:
+        return fold_tile
+    return fused.fold_tile_fused if fused.is_trustworthy(device) else fold_tile
 
 
 class _Sums:
@@ -144,17 +156,12 @@ class _Sums:
         """Take the logits of `tile`, the rows of the head from `begin` on."""
         logits = tile.logits(self.hidden)
         self._set_target(logits, begin)
-        largest = torch.cat([self.largest, find_largest(logits, TOP_K)], dim=1)
-        self.largest = find_largest(largest, TOP_K)
-        weights = torch.empty_like(logits)
-        self.above += torch.gt(logits, self.target, out=weights).sum(1, keepdim=True)
-        self._rescale(torch.maximum(self.maximum, self.largest.amax(1, keepdim=True)))
-        logits -= self.maximum.to(logits.dtype)
-        if self.floor is not None:
-            logits.clamp_(min=self.floor)
-        torch.exp(logits, out=weights)
-        self.mass += weights.sum(1, keepdim=True)
-        self.moment += weights.mul_(logits).sum(1, keepdim=True)
+        part = choose_fold(logits.device)(logits, self.target, self.maximum, self.floor)
+        self.largest = find_largest(torch.cat([self.largest, part.largest], dim=1), TOP_K)
+        self.above += part.above
+        self._rescale(part.maximum.to(self.maximum.dtype))
+        self.mass += part.mass
+        self.moment += part.moment
 
     def met_impossible(self) -> bool:
         """Tell whether 0 * ln 0 spoilt the entropy: a logit was minus infinity."""
@@ -191,24 +198,6 @@ class _Sums:
         self.moment = drop.exp() * (self.moment + drop * self.mass)
         self.mass = drop.exp() * self.mass
         self.maximum = maximum
-
-
-def find_largest(logits: Tensor, count: int) -> Tensor:
-    """Return the `count` largest values of each row, or all there are, in no order.
-
-    Exact, ties included: a value outside the `count` blocks with the largest maxima is at most
-    as large as each of those. One pass for the maxima, and a search among few, take about half
-    the time of `topk`.
-    """
-    width = logits.shape[1]
-    whole = width - width % _BLOCK
-    if whole < 2 * count * _BLOCK:
-        return logits.topk(min(count, width), dim=1, sorted=False).values
-    blocks = logits[:, :whole].view(len(logits), -1, _BLOCK)
-    best = blocks.amax(2).topk(count, dim=1, sorted=False).indices
-    candidates = blocks.gather(1, best[:, :, None].expand(-1, -1, _BLOCK)).flatten(1)
-    candidates = torch.cat([candidates, logits[:, whole:]], dim=1)
-    return candidates.topk(count, dim=1, sorted=False).values
 
 
 def _to_scores(columns: Tensor) -> TokenScores:

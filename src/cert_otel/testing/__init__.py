@@ -1,4 +1,4 @@
-"""What users' tests and ours share: a fake provider, counting ids and clocks, captured telemetry.
+"""What users' tests and ours share: a fake provider and backend, counting ids and clocks, captured telemetry.
 
 Nothing here sets a global provider or leaves the machine.
 """
@@ -8,6 +8,7 @@ from cert_otel.testing._determinism import FixedClock, IncrementingClock, Increm
 from cert_otel.testing._provider import FakeProvider
 from cert_otel.testing._replies import Answers, Fault, RecordedRequest, Reply, ToolCall
 from cert_otel.testing._routing import route_to, route_to_async
+from cert_otel.testing._sink import OtlpSink
 from cert_otel.testing._tokens import count_tokens, split_tokens
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "IncrementingClock",
     "IncrementingIds",
     "MetricCapture",
+    "OtlpSink",
     "RecordedRequest",
     "Reply",
     "SpanCapture",
