@@ -5,7 +5,7 @@ cannot be had is a failure.
 
     python scripts/test_peers.py                               # all
     python scripts/test_peers.py instrumentors jaeger          # these
-    python scripts/test_peers.py rotel --pytest "-k refused"
+    python scripts/test_peers.py rotel --pytest="-k refused"
 """
 
 from __future__ import annotations
