@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types layers unit bench reference-model evaluation-weights torture test-peers test-sdks test-compiled golden check-prices collector collector-stock test-collector clean
+.PHONY: help setup demo test lint types layers quick-peers unit bench reference-model evaluation-weights torture test-peers test-sdks test-compiled golden check-prices collector collector-stock test-collector clean
 
 help:  ## Show what can be made.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -23,7 +23,7 @@ $(STAMP): pyproject.toml
 demo: $(STAMP)  ## Run the whole chain, offline: application, collector, service, backend, metrics, and what cert says of it.
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python examples/demo/run.py
 
-test: lint types layers test-collector unit  ## Run every check.
+test: lint types layers test-collector quick-peers unit  ## Run every check.
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -62,6 +62,9 @@ collector/build/otelcol-stock: collector/builder-stock.yaml | $(STAMP)
 test-collector: $(COLLECTOR)  ## Vet and test the Go components, with the race detector, and that what is generated is up to date.
 	$(FIND_GO) && cd collector && go vet ./... && go test -race ./...
 	$(BIN)/python scripts/generate_collector.py --check
+
+quick-peers: $(STAMP)
+	$(BIN)/python scripts/peer_programs.py telemetrygen
 
 unit: $(STAMP)
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal --ignore tests/transparency --cov --cov-report=term --cov-fail-under=90
@@ -102,7 +105,7 @@ torture: $(STAMP)  ## Damaged payloads to the readers, random texts to the score
 	$(BIN)/python tests/service/torture.py 200 500000 $${SEED:-0}
 	$(BIN)/python tests/service/fuzz.py 100000 $${SEED:-0}
 
-test-peers: $(STAMP) $(COLLECTOR) collector/build/otelcol-stock  ## Other vendors' instrumentors (own environment), and a stock collector of the oldest version.
+test-peers: $(STAMP) $(COLLECTOR) collector/build/otelcol-stock  ## Software by others: instrumentors, agents, Phoenix, Jaeger, Prometheus, a stock collector (20 minutes the first time).
 	$(BIN)/python -m pytest tests/collector/live/test_configurations.py
 	$(BIN)/python scripts/test_peers.py
 	$(BIN)/python scripts/make_golden.py --check

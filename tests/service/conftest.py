@@ -200,6 +200,7 @@ class Service:
             f"receiver:\n  grpc: {{endpoint: '127.0.0.1:{self.grpc_port}'}}\n"
             f"  http: {{endpoint: '127.0.0.1:{self.http_port}'}}\n"
             f"metrics: {{endpoint: '127.0.0.1:{self.metrics_port}'}}\n"
+            "api: {enabled: false}\n"  # its port is for one service of a machine
             f"inbox: {{path: {self.inbox}}}\n{text}",
             encoding="utf-8",
         )

@@ -17,7 +17,7 @@ from cert_otel.records import Trajectory
 from cert_otel.service import failpoints, prometheus
 from cert_otel.service.inbox import Inbox
 from cert_otel.service.metrics import Metrics
-from cert_otel.service.receiver.counters import Counters, InboxCollector
+from cert_otel.service.receiver.counters import OUTCOMES, Counters, InboxCollector
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -118,6 +118,16 @@ class TestCounting:
         assert sample("cert_hamiltonian_quality_checks_total", {"result": "fail"}) == 1
         labels = {"service": "scorer", "status": "scored"}
         assert sample("cert_requests_total", labels) == 1
+
+    def test_outcomes_of_the_receiver(self) -> None:
+        """Each is there at zero: Prometheus sees no increase in a series that begins with one."""
+        sample = Counters().registry.get_sample_value
+
+        assert {
+            sample("cert_receiver_requests_total", {"protocol": protocol, "outcome": outcome})
+            for protocol in ("grpc", "http")
+            for outcome in OUTCOMES
+        } == {0}
 
     def test_an_error(self) -> None:
         """An error has its type and severity."""

@@ -32,12 +32,18 @@ from cert_otel.service.outbox import senders, totals
 from cert_otel.service.outbox.cursor import Cursor, Progress
 from cert_otel.service.outbox.delivery import Delivery, make_destinations
 from cert_otel.service.outbox.messages import make_events, make_spans
+from cert_otel.service.outbox.phoenix import (
+    PATIENCE_S,
+    RETRY_S,
+    PhoenixDestination,
+    PhoenixSender,
+)
 from cert_otel.service.outbox.results import list_results
 from cert_otel.service.outbox.senders import RejectedError, UnavailableError
 from cert_otel.service.seen import Seen
 from cert_otel.service.selection import select
 from cert_otel.service.settings import Deliver
-from cert_otel.service.trail import Position
+from cert_otel.service.trail import Position, find_end
 from cert_otel.wire.otlp_proto import read_logs, read_traces
 from cert_otel.wire.otlp_write import encode_line as encode_otlp
 from cert_otel.wire.reading import read_batch
@@ -193,7 +199,7 @@ class TestEvents:
 
 class TestSpans:
     def test_a_span_below_the_judged_one(self, service: Service) -> None:
-        """It has no length, the scope by which it is never taken in, and an id of its own content."""
+        """It has a nanosecond, the scope by which it is never taken in, and an id of its content."""
         backend = Backend()
         with serve(backend) as port:
             settings = Deliver(to=("span",), traces_endpoint=f"http://127.0.0.1:{port}")
@@ -207,7 +213,8 @@ class TestSpans:
             "evaluate confidence",
             "evaluate scoring",
         }
-        assert all(span.start_time_unix_nano == span.end_time_unix_nano for span in spans)
+        # Jaeger puts a warning on a span that ends when it begins.
+        assert {span.end_time_unix_nano - span.start_time_unix_nano for span in spans} == {1}
         assert {span.parent_span_id.hex() for span in spans} == {
             f"{number:016x}" for number in range(1, 5)
         }
@@ -223,34 +230,187 @@ class TestSpans:
         assert (found.spans, found.own) == ([], 1)
 
 
+class Phoenix:
+    """Answers as Arize Phoenix does: what is about a span that it does not have is not stored."""
+
+    def __init__(self) -> None:
+        self.unknown: set[str] = set()
+        self.paths: set[str] = set()
+        self.refusal: int | None = None
+        self.stored: dict[str, Any] = {}
+        """By identifier."""
+        self.requests = 0
+
+    def answer(self, path: str, body: dict[str, Any]) -> tuple[int, str]:
+        """Take annotations, or say why not."""
+        self.requests += 1
+        self.paths.add(path)
+        if self.refusal is not None:
+            return self.refusal, "no"
+        missing = self.unknown & {one["span_id"] for one in body["data"]}
+        if missing:
+            return 404, f"Spans with IDs {', '.join(missing)} do not exist."
+        self.stored |= {one["identifier"]: one for one in body["data"]}
+        return 200, ""
+
+    def list_spans(self) -> set[str]:
+        """Return the last digit of each span that has an annotation."""
+        return {one["span_id"][-1] for one in self.stored.values()}
+
+
+@contextmanager
+def serve_phoenix(phoenix: Phoenix) -> Iterator[str]:
+    """Serve it on loopback; yield its address."""
+
+    class Page(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            size = int(self.headers["content-length"])
+            status, text = phoenix.answer(self.path, msgspec.json.decode(self.rfile.read(size)))
+            self.send_response(status)
+            self.send_header("content-length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+LATE = f"{2:016x}"
+"""Span of the second record of the service."""
+
+
 class TestPhoenix:
+    def make(
+        self, service: Service, phoenix_url: str, clock: list[float], **options: Any
+    ) -> Delivery:
+        """Return a delivery to Phoenix at a time that the test sets."""
+        destination = PhoenixDestination(
+            PhoenixSender(phoenix_url), lambda _: None, clock_s=lambda: clock[0], **options
+        )
+        cursor = Cursor(service.trail / "outbox" / "phoenix.json")
+        service.registry = CollectorRegistry()
+        return Delivery(service.trail, destination, cursor, metrics=Metrics(service.registry))
+
     def test_an_annotation_for_each_judgement(self, service: Service) -> None:
         """Phoenix gets the span's id, and an identifier by which a copy replaces the first."""
-        bodies: list[Any] = []
+        phoenix = Phoenix()
+        with serve_phoenix(phoenix) as url:
+            make_delivery(service, Deliver(to=("phoenix",), phoenix_endpoint=url)).deliver_next()
 
-        class Page(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                size = int(self.headers["content-length"])
-                bodies.append((self.path, msgspec.json.decode(self.rfile.read(size))))
-                self.send_response(200)
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                """Say nothing."""
-
-        with ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
-            threading.Thread(target=server.serve_forever, daemon=True).start()
-            endpoint = f"http://127.0.0.1:{server.server_port}"
-            delivery = make_delivery(service, Deliver(to=("phoenix",), phoenix_endpoint=endpoint))
-            delivery.deliver_next()
-            server.shutdown()
-
-        ((path, body),) = bodies
-        assert path == "/v1/span_annotations"
-        praise = next(one for one in body["data"] if one["name"] == "praise")
+        # Without `sync` it answers before it has stored anything.
+        assert phoenix.paths == {"/v1/span_annotations?sync=true"}
+        praise = next(one for one in phoenix.stored.values() if one["name"] == "praise")
         assert praise["result"] == {"score": 0.9}
         assert len(praise["span_id"]) == 16
-        assert len({one["identifier"] for one in body["data"]}) == len(body["data"])
+        assert len(phoenix.stored) == 7
+
+    def test_a_span_that_comes_later(self, service: Service) -> None:
+        """Scores of a span that is not there wait, alone, and hold the cursor until it comes."""
+        phoenix, clock = Phoenix(), [100.0]
+        phoenix.unknown = {LATE}
+        with serve_phoenix(phoenix) as url:
+            delivery = self.make(service, url, clock)
+            assert delivery.deliver_next() is True
+            assert phoenix.list_spans() == {"1", "3", "4"}
+            assert Cursor(service.trail / "outbox" / "phoenix.json").progress == Progress()
+
+            phoenix.unknown.clear()
+            clock[0] += RETRY_S
+            assert delivery.deliver_next() is False
+
+        assert phoenix.list_spans() == {"1", "2", "3", "4"}
+        moved = Cursor(service.trail / "outbox" / "phoenix.json").progress.position
+        assert moved == find_end(service.trail)
+
+    def test_a_restart_while_it_waits(self, service: Service) -> None:
+        """What waited when the process died is sent again, and nothing is there twice."""
+        phoenix, clock = Phoenix(), [100.0]
+        phoenix.unknown = {LATE}
+        with serve_phoenix(phoenix) as url:
+            self.make(service, url, clock).deliver_next()
+            phoenix.unknown.clear()
+            self.make(service, url, clock).deliver_next()
+
+        assert phoenix.list_spans() == {"1", "2", "3", "4"}
+        assert len(phoenix.stored) == 7
+
+    def test_a_span_that_never_comes(self, service: Service) -> None:
+        """After some minutes its scores are given up and counted, and the cursor moves on."""
+        phoenix, clock = Phoenix(), [100.0]
+        phoenix.unknown = {LATE}
+        with serve_phoenix(phoenix) as url:
+            delivery = self.make(service, url, clock)
+            delivery.deliver_next()
+            clock[0] += PATIENCE_S
+            delivery.deliver_next()
+
+        failures = service.count(
+            "cert_outbox_failures_total", destination="phoenix", error_type="unknown_span"
+        )
+        assert failures == 2
+        moved = Cursor(service.trail / "outbox" / "phoenix.json").progress.position
+        assert moved == find_end(service.trail)
+
+    def test_not_too_many_wait(self, service: Service) -> None:
+        """Beyond the limit the oldest are given up and counted."""
+        phoenix = Phoenix()
+        phoenix.unknown = {f"{number:016x}" for number in range(1, 5)}
+        with serve_phoenix(phoenix) as url:
+            self.make(service, url, [100.0], max_waiting=3).deliver_next()
+
+        failures = service.count(
+            "cert_outbox_failures_total", destination="phoenix", error_type="unknown_span"
+        )
+        assert failures == 7 - 3
+
+    def test_what_waits_is_offered_now_and_then(self, service: Service) -> None:
+        """Phoenix is not asked in vain at every look into the trail."""
+        phoenix, clock = Phoenix(), [100.0]
+        phoenix.unknown = {LATE}
+        with serve_phoenix(phoenix) as url:
+            delivery = self.make(service, url, clock)
+            delivery.deliver_next()
+            asked = phoenix.requests
+            for _ in range(5):
+                delivery.deliver_next()
+            assert phoenix.requests == asked
+            clock[0] += RETRY_S
+            delivery.deliver_next()
+
+            assert phoenix.requests == asked + 1
+
+    @pytest.mark.parametrize(
+        ("status", "error"),
+        [(404, UnavailableError), (500, UnavailableError), (401, UnavailableError)],
+    )
+    def test_not_taken(self, service: Service, status: int, error: type[Exception]) -> None:
+        """Whatever else is answered, the cursor stands still; so for a page that is no Phoenix."""
+        phoenix = Phoenix()
+        phoenix.refusal = status
+        with serve_phoenix(phoenix) as url, pytest.raises(error, match=f"HTTP {status}"):
+            self.make(service, url, [0.0]).deliver_next()
+
+        assert Cursor(service.trail / "outbox" / "phoenix.json").progress == Progress()
+
+    def test_what_is_refused_for_good_waits_no_more(self, service: Service) -> None:
+        """It is given up, and holds nothing up."""
+        phoenix, clock = Phoenix(), [100.0]
+        phoenix.unknown = {LATE}
+        with serve_phoenix(phoenix) as url:
+            delivery = self.make(service, url, clock)
+            delivery.deliver_next()
+            phoenix.refusal = 422
+            clock[0] += RETRY_S
+            delivery.deliver_next()
+
+        moved = Cursor(service.trail / "outbox" / "phoenix.json").progress.position
+        assert moved == find_end(service.trail)
+        assert phoenix.list_spans() == {"1", "3", "4"}
 
 
 class TestMetrics:
@@ -318,6 +478,10 @@ class Scripted:
             raise self.kind(self.name, "no")
         self.sent += ids
         return progress.totals
+
+    def settle(self) -> tuple[Position | None, int]:
+        """Return that nothing waits."""
+        return None, 0
 
 
 class TestDelivery:

@@ -57,12 +57,19 @@ class Endpoint(Protocol):
     """HOST:PORT."""
 
 
+_given: set[int] = set()
+"""Ports that were found: whoever got one may not listen on it yet."""
+
+
 def find_port() -> int:
-    """Return a port of loopback that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+    """Return a port of loopback that is free now, each time another one."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+        if port not in _given:
+            _given.add(port)
+            return port
 
 
 def wait_until(is_true: Callable[[], bool], *, what: str) -> None:

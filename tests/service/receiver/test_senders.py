@@ -1,15 +1,7 @@
-"""Senders that others wrote: the OpenTelemetry SDK, and rotel, an agent in Rust."""
+"""The OpenTelemetry SDK as a sender; `tests/peers/service` has others."""
 
 from __future__ import annotations
 
-import http.client
-import importlib.util
-import signal
-import socket
-import subprocess
-import time
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -20,27 +12,15 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from tests.service.conftest import Running, find_ports, make_traces
 
 from cert_otel.errors import InboxError, InboxFullError
 from cert_otel.wire.otlp_proto import read_traces
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from opentelemetry.sdk.trace.export import SpanExporter
+    from tests.service.conftest import Running
 
 SPANS = 700
-
-
-def find_rotel() -> list[Path]:
-    """Return its program, where it is installed and this machine can run it."""
-    found = importlib.util.find_spec("rotel")
-    if found is None or found.origin is None:
-        return []
-    program = Path(found.origin).with_name("rotel-agent")
-    done = subprocess.run([program, "--version"], capture_output=True, check=False)
-    return [program] if done.returncode == 0 else []
 
 
 def send_spans(exporter: SpanExporter, count: int = SPANS) -> None:
@@ -115,66 +95,3 @@ class TestSdk:
         )
 
         assert sorted(read_numbers(receiver)) == sorted(2 * list(range(5)))
-
-
-@contextmanager
-def run_rotel(program: Path, running: Running, log: Path) -> Iterator[int]:
-    """Run an agent in front of the receiver; yield the port of its own OTLP/HTTP."""
-    grpc_port, http_port = find_ports(2)
-    command = [str(program), "start", "--exporter", "otlp", "--batch-timeout", "50ms"]
-    command += ["--otlp-grpc-endpoint", f"127.0.0.1:{grpc_port}"]
-    command += ["--otlp-http-endpoint", f"127.0.0.1:{http_port}"]
-    command += ["--otlp-exporter-endpoint", f"http://127.0.0.1:{running.receiver.grpc_port}"]
-    with log.open("wb") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=out)
-    try:
-        for _ in range(200):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", http_port)) == 0:
-                    break
-            time.sleep(0.05)
-        yield http_port
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(timeout=20)
-
-
-class TestRotel:
-    @pytest.mark.parametrize("program", find_rotel(), ids=lambda path: path.name)
-    @pytest.mark.parametrize("refusals", [0, 2])
-    def test_agent(
-        self,
-        receiver: Running,
-        monkeypatch: pytest.MonkeyPatch,
-        tmp_path: Path,
-        program: Path,
-        refusals: int,
-    ) -> None:
-        """What an agent forwards comes in once, also when it was refused for now."""
-        full = InboxFullError("inbox", "holds enough", retry_after_s=1)
-        be_unwell(receiver, monkeypatch, full, refusals)
-        with run_rotel(program, receiver, tmp_path / "rotel.log") as port:
-            connection = http.client.HTTPConnection("127.0.0.1", port)
-            for first in range(1, 101, 10):
-                body = make_traces(10, first=first)
-                connection.request(
-                    "POST", "/v1/traces", body, {"content-type": "application/x-protobuf"}
-                )
-                assert connection.getresponse().read() is not None
-            connection.close()
-            wait_until(lambda: count_spans(receiver) >= 100)
-
-        assert count_spans(receiver) == 100
-
-
-def count_spans(running: Running) -> int:
-    """Count what was taken."""
-    return sum(len(read_traces(body).spans) for body in running.read_bodies())
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Return when it holds, or after a while."""
-    for _ in range(300):
-        if condition():
-            return
-        time.sleep(0.05)

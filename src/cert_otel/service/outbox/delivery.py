@@ -15,16 +15,15 @@ from cert_otel.service import failpoints, trail
 from cert_otel.service.outbox import totals
 from cert_otel.service.outbox.cursor import Cursor, Progress
 from cert_otel.service.outbox.messages import make_events, make_spans
+from cert_otel.service.outbox.phoenix import PhoenixDestination, PhoenixSender
 from cert_otel.service.outbox.results import list_all
 from cert_otel.service.outbox.senders import (
     EVENTS,
     METRICS,
     SPANS,
     OtlpSender,
-    PhoenixSender,
     RejectedError,
     UnavailableError,
-    make_annotation,
 )
 
 if TYPE_CHECKING:
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from cert_otel.service.metrics import Metrics
     from cert_otel.service.outbox.results import Result
     from cert_otel.service.settings import Deliver
+    from cert_otel.service.trail import Position
 
 CHUNK_BYTES: Final = 512 * 1024
 """Of the trail that is sent at once: a collector takes 4 MiB."""
@@ -42,6 +42,7 @@ POLL_S: Final = 0.5
 PAUSE_S: Final = 30.0
 """Between two rounds of attempts while a backend is down."""
 _ATTEMPTS: Final = 5
+_UNKNOWN_SPAN: Final = "unknown_span"
 _START: Final = "start"
 """Key of the time of the first record, among the totals."""
 
@@ -67,6 +68,17 @@ class Destination(Protocol):
             RejectedError: It never will.
         """
 
+    def settle(self) -> tuple[Position | None, int]:
+        """Offer again what was sent and could not be taken yet.
+
+        Returns:
+            Where in the trail the oldest of that came from, `None` if nothing waits; and how many
+            results were given up, whose span the backend never got.
+
+        Raises:
+            UnavailableError: The backend did not take it.
+        """
+
 
 class ResultDestination:
     """Sends a message about the results of records; nothing where there are none."""
@@ -89,6 +101,10 @@ class ResultDestination:
             self._deliver(results)
         return progress.totals
 
+    def settle(self) -> tuple[Position | None, int]:
+        """Return that nothing waits."""
+        return None, 0
+
 
 class TotalsDestination:
     """Sends sums over the trail."""
@@ -109,6 +125,10 @@ class TotalsDestination:
         message = totals.make_metrics(counted, start_ns=int(start_us) * 1000, now_ns=now_ns)
         self._deliver(message)
         return sums
+
+    def settle(self) -> tuple[Position | None, int]:
+        """Return that nothing waits."""
+        return None, 0
 
 
 class Delivery:
@@ -135,6 +155,8 @@ class Delivery:
         self._directory = directory
         self._destination = destination
         self._cursor = cursor
+        self._sent = cursor.progress
+        """How far it sent; the cursor stays behind while something of that waits."""
         self._metrics = metrics
         self._pause_s = pause_s
         self._stopping = threading.Event()
@@ -160,16 +182,25 @@ class Delivery:
             UnavailableError: The backend did not take it; the cursor stands still.
             OSError: The cursor cannot be moved.
         """
-        progress = self._cursor.progress
-        chunk = trail.read_chunk(self._directory, progress.position, max_bytes=CHUNK_BYTES)
-        if not chunk.lines:
-            return False
-        records = list(_read(chunk.lines))
-        sums = self._send(records, progress)
-        failpoints.reach("after_delivery")
-        self._cursor.move(Progress(chunk.end, sums))
-        self._metrics.delivered.labels(self._destination.name).inc(len(records))
-        return True
+        chunk = trail.read_chunk(self._directory, self._sent.position, max_bytes=CHUNK_BYTES)
+        if chunk.lines:
+            records = list(_read(chunk.lines))
+            self._sent = Progress(chunk.end, self._send(records, self._sent))
+            failpoints.reach("after_delivery")
+            self._metrics.delivered.labels(self._destination.name).inc(len(records))
+        self._move()
+        return bool(chunk.lines)
+
+    def _move(self) -> None:
+        """Move the cursor to what was sent, or to the oldest of it that waits."""
+        held, given_up = self._destination.settle()
+        if given_up:
+            _logger.warning("%s: given up on %d results", self._destination.name, given_up)
+            failures = self._metrics.delivery_failures
+            failures.labels(self._destination.name, _UNKNOWN_SPAN).inc(given_up)
+        progress = Progress(self._sent.position if held is None else held, self._sent.totals)
+        if progress != self._cursor.progress:
+            self._cursor.move(progress)
 
     def _send(self, records: Sequence[Sourced], progress: Progress) -> dict[str, list[float]]:
         """Send records; of those that are refused for what they say, one by one the guilty are left out."""
@@ -234,11 +265,7 @@ def make_destinations(
         )
     if "phoenix" in settings.to:
         phoenix = PhoenixSender(settings.phoenix_endpoint or "", headers=headers)
-        yield ResultDestination(
-            "phoenix",
-            lambda results: phoenix.send([make_annotation(result) for result in results]),
-            find_resource,
-        )
+        yield PhoenixDestination(phoenix, find_resource)
     if settings.metrics:
         yield TotalsDestination(OtlpSender(endpoint, METRICS, headers=headers).send)
 

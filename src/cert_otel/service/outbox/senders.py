@@ -1,4 +1,4 @@
-"""How results leave: OTLP over gRPC, and Phoenix's REST API. Blocking; each in a thread of its own."""
+"""How results leave by OTLP over gRPC, and how any backend refuses them. Blocking."""
 
 from __future__ import annotations
 
@@ -6,24 +6,19 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import grpc
-import httpx2
 
 from cert_otel.errors import CertOtelError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from google.protobuf.message import Message
-
-    from cert_otel.service.outbox.results import Result
 
 TIMEOUT_S: Final = 20.0
 EVENTS: Final = "/opentelemetry.proto.collector.logs.v1.LogsService/Export"
 SPANS: Final = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 METRICS: Final = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export"
-_ANNOTATIONS: Final = "/v1/span_annotations"
 _REJECTED: Final = frozenset({grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.OUT_OF_RANGE})
-_REJECTED_HTTP: Final = frozenset({400, 413, 422})
 
 
 class UnavailableError(CertOtelError):
@@ -84,52 +79,6 @@ class OtlpSender:
     def close(self) -> None:
         """Close the connection."""
         self._channel.close()
-
-
-class PhoenixSender:
-    """Span annotations of Arize Phoenix."""
-
-    def __init__(self, endpoint: str, *, headers: Mapping[str, str] | None = None) -> None:
-        """Set up with the address of its web page."""
-        self._url = endpoint.rstrip("/") + _ANNOTATIONS
-        self._client = httpx2.Client(headers=dict(headers or {}), timeout=TIMEOUT_S)
-
-    def send(self, annotations: Sequence[dict[str, Any]]) -> None:
-        """Send annotations, and return when they were taken.
-
-        Raises:
-            UnavailableError: They were not.
-            RejectedError: They never will be.
-        """
-        try:
-            response = self._client.post(self._url, json={"data": list(annotations)})
-        except httpx2.HTTPError as error:
-            raise UnavailableError(self._url, type(error).__name__) from None
-        if response.is_success:
-            return
-        kind = RejectedError if response.status_code in _REJECTED_HTTP else UnavailableError
-        raise kind(self._url, f"HTTP {response.status_code}")
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._client.close()
-
-
-def make_annotation(result: Result) -> dict[str, Any]:
-    """Make of a result what Phoenix takes; its identifier makes a copy replace the first one."""
-    judged = {
-        "label": result.label if result.error_type is None else result.error_type,
-        "score": result.score,
-        "explanation": result.explanation,
-    }
-    return {
-        "span_id": result.span_id,
-        "name": result.name,
-        "annotator_kind": "CODE",
-        "result": {name: value for name, value in judged.items() if value is not None},
-        "metadata": result.attributes,
-        "identifier": result.uid,
-    }
 
 
 def _encode(message: Message) -> bytes:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, Final, Literal
+from itertools import product
+from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -50,6 +51,9 @@ class Counters:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._requests = prometheus.make_counter(semconv.Prometheus.RECEIVED, self.registry)
+        # From the start at zero: Prometheus sees no increase in a series that begins with 1.
+        for protocol, outcome in product(get_args(Protocol), OUTCOMES):
+            self._requests.labels(protocol, outcome)
         self._bytes = prometheus.make_counter(semconv.Prometheus.RECEIVED_BYTES, self.registry)
         self._duration_s = prometheus.make_histogram(
             semconv.Prometheus.ACKNOWLEDGED, self.registry, _SECONDS
