@@ -106,6 +106,14 @@ class TestMeasure:
         assert (features.terms, features.bigrams) == (1, 1)
         assert features.sentences == pytest.approx(1)
 
+    def test_words_between_are_no_difference(self) -> None:
+        """Content words that are neighbours in the context stay so, whatever stands between."""
+        page = "The company reported revenue of $89.5 billion for the quarter."
+
+        assert look("Revenue was 89.5B dollars.", page).bigrams == 1
+        assert look("Revenue was not 89.5B dollars.", page).bigrams < 1 / 2
+        assert look("Quarter by quarter: revenue, reported.", page).bigrams == 0
+
     def test_spelling_of_another_sentence(self) -> None:
         """What another sentence says is not held by the nearest one, however it is spelled."""
         page = (

@@ -141,24 +141,39 @@ def measure_bigrams(
 ) -> float | None:
     """Return the share of neighbouring tokens that are neighbours in the context too.
 
-    A token alone counts as its own neighbour, so that answers of one word have the figure too.
-    What is spelled otherwise has the neighbours of what bears it out.
+    So are all tokens between two content terms that are neighbours there when nothing but content
+    and negations count: "revenue was 5" has the neighbours of "revenue of 5". A token alone counts as its own
+    neighbour, so that answers of one word have the figure too. What is spelled otherwise has the
+    neighbours of what bears it out.
     """
-    answer, context = compared.answer, compared.context
+    answer = compared.answer
     pairs = found = 0
     for sentence in answer.sentences:
         if sentence.last - sentence.first == 1:
             pairs += 1
             found += borne[sentence.first]
+        together = {
+            place
+            for i, j in pairwise(answer.find_telling(sentence))
+            if _are_neighbours(i, j, compared, borne, owners)
+            for place in range(i, j)
+        }
         for i, j in pairwise(range(sentence.first, sentence.last)):
-            together = owners[i] is not None and owners[i] is owners[j] and borne[i] and borne[j]
             pairs += 1
-            found += (
-                together
-                or (answer.tokens[i].key, answer.tokens[j].key) in context.bigrams
-                or (_end(i, compared, owners), _begin(j, compared, owners)) in context.bigrams
-            )
+            found += i in together or _are_neighbours(i, j, compared, borne, owners)
     return found / pairs if pairs else None
+
+
+def _are_neighbours(
+    i: int, j: int, compared: Comparison, borne: Sequence[bool], owners: Sequence[Check | None]
+) -> bool:
+    if owners[i] is not None and owners[i] is owners[j] and borne[i] and borne[j]:
+        return True
+    tokens, bigrams = compared.answer.tokens, compared.context.bigrams
+    return (tokens[i].key, tokens[j].key) in bigrams or (
+        _end(i, compared, owners),
+        _begin(j, compared, owners),
+    ) in bigrams
 
 
 def _end(i: int, compared: Comparison, owners: Sequence[Check | None]) -> str:

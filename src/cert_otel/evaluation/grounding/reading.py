@@ -14,6 +14,7 @@ from cert_otel.evaluation.grounding.names import Name, NameIndex, find_names
 from cert_otel.evaluation.grounding.quantities import Quantity, find_quantities
 from cert_otel.evaluation.grounding.sentences import find_sentences
 from cert_otel.evaluation.grounding.tokens import Token, tokenize
+from cert_otel.evaluation.grounding.words import NEGATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -98,13 +99,22 @@ class Reading:
 
     @cached_property
     def bigrams(self) -> frozenset[tuple[str, str]]:
-        """Neighbours within a sentence."""
+        """Neighbours within a sentence, and its telling terms with what is between left out."""
         keys = [token.key for token in self.tokens]
         return frozenset(
-            pair
+            (keys[i], keys[j])
             for sentence in self.sentences
-            for pair in pairwise(keys[sentence.first : sentence.last])
+            for places in (range(sentence.first, sentence.last), self.find_telling(sentence))
+            for i, j in pairwise(places)
         )
+
+    def find_telling(self, sentence: Sentence) -> list[int]:
+        """Return where the content terms and negations of a sentence stand."""
+        return [
+            position
+            for position in range(sentence.first, sentence.last)
+            if self.tokens[position].is_content or self.tokens[position].key in NEGATIONS
+        ]
 
     @cached_property
     def positions(self) -> dict[str, list[int]]:
