@@ -570,6 +570,39 @@ class TestDiskFull:
 
         assert service.list_outcomes() == {("scored", None): 4}
         assert service.count("cert_duplicates_total") == 0
+        assert (service.trail / "reserve").stat().st_size == 1 << 16
+
+    def test_stopped_again_and_again(
+        self, service: Service, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Whoever is restarted while the disk is full blames no record for it."""
+        service.receive(make_payload([make_call(1), make_call(2)]))
+        monkeypatch.setenv(failpoints.VARIABLE, "trail_write:raise")
+        for _ in range(5):
+            with service.start() as worker, pytest.raises(OSError, match="no space left"):
+                worker.work()
+        monkeypatch.delenv(failpoints.VARIABLE)
+
+        service.work()
+
+        assert service.list_outcomes() == {("scored", None): 2}
+
+    def test_no_room_for_the_reserve(self, service: Service) -> None:
+        """Without its reserve nothing is begun: the next batch could not be ended."""
+        service.receive(make_payload([make_call(1)]))
+        seen = Seen(service.directory / "seen.db")
+        with (
+            Inbox.attach(service.directory / "inbox") as inbox,
+            Sink(service.trail, reserve_bytes=1 << 62) as sink,
+        ):
+            worker = Worker(inbox, sink, seen, Praise(), metrics=Metrics(CollectorRegistry()))
+            with pytest.raises(OSError, match=r"large|space"):
+                worker.work()
+            (row,) = inbox.read(0, 1)
+        seen.close()
+
+        assert row.attempts == 0
+        assert service.read() == []
 
 
 class TestSink:

@@ -11,8 +11,10 @@ of the trail which records are there already.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
+import sqlite3
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
@@ -142,29 +144,40 @@ class Worker:
             Whether there was one.
 
         Raises:
-            OSError: The trail cannot be written; nothing is lost, the next call tries again.
+            OSError: The trail cannot be written, or its disk is full up to the reserve; nothing is
+                lost, the next call tries again.
+            sqlite3.OperationalError: Likewise of what is noted beside the inbox.
         """
         started_s = self._clock()
         rows = _choose(self._read_window())
         if not rows:
             return False
+        self._sink.keep_reserve()
         if not self._is_recovered:
             self._recover(rows[0].id)
         self._begin(rows)
-        spans = [(row, span) for row in rows for span in self._read(row)]
-        items = self._sort_out(spans)
-        self._counted = rows[-1].id
         try:
-            if rows[0].attempts + 1 >= DEATHS:
-                self._try_each(items)
-            else:
-                self._write_all(items)
+            self._take_through(rows)
         except _StoppedError:
             self._seen.lay_down()  # who was asked to stop was killed by nobody
             return True
+        except (OSError, sqlite3.OperationalError):
+            # Nor is a record guilty of a full disk, should the process end while it waits for room.
+            with contextlib.suppress(sqlite3.OperationalError):
+                self._seen.lay_down()
+            raise
         self._finish(rows[-1].id)
         self._adapt(self._clock() - started_s)
         return True
+
+    def _take_through(self, rows: Sequence[Row]) -> None:
+        spans = [(row, span) for row in rows for span in self._read(row)]
+        items = self._sort_out(spans)
+        self._counted = rows[-1].id
+        if rows[0].attempts + 1 >= DEATHS:
+            self._try_each(items)
+        else:
+            self._write_all(items)
 
     def _read_window(self) -> list[Row]:
         """Read the next rows; that this process tried them before is no attempt that failed."""
