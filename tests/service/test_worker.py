@@ -538,6 +538,24 @@ class TestKills:
 
         assert service.list_outcomes() == {("scored", None): 1}
 
+    def test_stopped_twice_in_one_window(self, service: Service) -> None:
+        """A later row's records before an earlier one's, as their length has it, are found."""
+        service.receive(
+            make_payload([make_call(1, output_data="long " * 100)]), make_payload([make_call(2)])
+        )
+        answers = iter([True, False])
+        with service.start(
+            policy=Policy(limits=Limits(records=1)), may_go_on=lambda: next(answers)
+        ) as worker:
+            assert worker.work() is True  # the shorter one, of the second row
+        with service.start() as worker:
+            assert worker.work() is True  # the first row
+        assert len(service.read()) == 2
+
+        service.work()
+
+        assert service.list_outcomes() == {("scored", None): 2}
+
     def test_a_lost_memory_is_restored_from_the_trail(self, service: Service) -> None:
         """What a power cut took of `seen.db` is in the trail, and copies are copies again."""
         service.receive(make_payload([make_call(1)]))

@@ -155,6 +155,8 @@ class Worker:
         self._sink.keep_reserve()
         if not self._is_recovered:
             self._recover(rows[0].id)
+        if not any(row.attempts for row in rows):
+            self._seen.note_window(rows[0].id)
         self._begin(rows)
         try:
             self._take_through(rows)
@@ -211,10 +213,13 @@ class Worker:
     def _recover(self, first_row: int) -> None:
         """Find out what of the rows that are not finished is in the trail.
 
-        A power cut may have taken commits of `Seen` that the trail's records had waited for:
-        they are repeated.
+        It is looked for from the window on in which they were first begun: a window's records are
+        in order of length, and what was tried again row by row follows them. A power cut may have
+        taken commits of `Seen` that the trail's records had waited for: they are repeated.
         """
-        known = min(first_row - 1, self._seen.get_last_row())
+        first = min(first_row, self._seen.find_window() or first_row)
+        self._seen.note_window(first)
+        known = min(first - 1, self._seen.get_last_row())
         found = list(self._sink.find_written(known))
         self._seen.claim([(key, place) for place, key in found], now_s=int(self._clock()))
         self._written = {place for place, _ in found if place.row >= first_row}

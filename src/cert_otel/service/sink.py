@@ -101,7 +101,8 @@ class Sink:
     def find_written(self, after_row: int) -> Iterator[tuple[Place, bytes]]:
         """Yield place and key of the records of later rows than this, newest first.
 
-        Rows are finished in their order, so that reading ends at the first earlier one.
+        Reading ends at the first earlier one, so nothing of a later row may come before it: that
+        holds where a window begins.
         """
         for line in trail.read_backwards(self.directory):
             origin = trail.HEAD.decode(line).origin
