@@ -96,10 +96,11 @@ evaluation-weights: $(STAMP)  ## Train the weights of confidence again: DATA=FOL
 	@test -d "$(DATA)" || { echo "$(DATA) is not there: DATA= names the folder of the labelled answers, see docs/evaluation.md" >&2; exit 1; }
 	$(BIN)/python models/evaluation/train.py --data "$(DATA)"
 
-torture: $(STAMP)  ## Damaged payloads to the readers, random texts to the scorer against float64, 200 kills of the service (minutes).
+torture: $(STAMP) $(COLLECTOR)  ## Damaged payloads to the readers, random texts to the scorer against float64, 200 kills of the service, 24 with the collector, full disks (minutes).
 	cd tests/wire && ../../$(BIN)/python wire_mutations.py 100000 $${SEED:-0}
 	$(BIN)/python -m pytest --numprocesses 2 tests/scoring/torture.py
 	$(BIN)/python tests/service/torture.py 200 500000 $${SEED:-0}
+	$(BIN)/python tests/collector/live/torture.py 24 20000 $${SEED:-0}
 
 test-peers: $(STAMP) $(COLLECTOR) collector/build/otelcol-stock  ## Other vendors' instrumentors (own environment), and a stock collector of the oldest version.
 	$(BIN)/python -m pytest tests/collector/live/test_configurations.py

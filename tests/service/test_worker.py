@@ -241,6 +241,21 @@ class TestCopies:
 
         assert len(service.read()) == 1
 
+    def test_a_clock_that_runs_back(self, service: Service) -> None:
+        """Order is that of the inbox, and a copy one by its content: no time decides on either."""
+        day_ns = 86_400 * 10**9
+        service.receive(
+            make_payload([make_call(1)]),
+            make_payload([make_call(2)], received_ns=time.time_ns() - day_ns),
+            make_payload([make_call(1)], received_ns=time.time_ns() + day_ns),
+        )
+        times = iter(range(10**9, 0, -86_400))
+        with service.start(policy=Policy(window_bytes=1), clock=lambda: next(times)) as worker:
+            while worker.work():
+                pass
+
+        assert [one.trace_id for one in service.read()] == [f"{n:032x}" for n in (2, 3)]
+
     def test_a_copy_after_the_window_is_forgotten(self, service: Service) -> None:
         """Copies are known for as long as is set, not longer."""
         service.receive(make_payload([make_call(1)]))

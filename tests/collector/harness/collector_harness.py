@@ -65,14 +65,20 @@ def find_port() -> int:
     return port
 
 
-def wait_until(is_true: Callable[[], bool], *, what: str, patience_s: float = _PATIENCE_S) -> None:
+def wait_until(
+    is_true: Callable[[], bool],
+    *,
+    what: str,
+    patience_s: float = _PATIENCE_S,
+    look_s: float = 0.05,
+) -> None:
     """Wait for something that another process does; fail when it does not."""
     end = time.monotonic() + patience_s
     while not is_true():
         if time.monotonic() > end:
             message = f"{patience_s:.0f} s passed without: {what}"
             raise AssertionError(message)
-        time.sleep(0.05)
+        time.sleep(look_s)
 
 
 class Sink:

@@ -33,7 +33,6 @@ SMALL: Final[Mapping[str, Mapping[str, Any]]] = {
 """Sections of cert.yaml with which an inbox is soon full, and sheds."""
 MALFORMED: Final = b"\x0a\xff\xff\xff\xff\x0fno OTLP"
 SPANS_A_REQUEST: Final = 64
-SENDERS: Final = 2
 LARGE_BYTES: Final = 5_000_000
 PIECES: Final = 10
 """Spans that a large batch has."""
@@ -43,6 +42,7 @@ _PAUSE_S: Final = (0.1, 1.5)
 """Between two kills: some hit a process that is just starting."""
 _LONG_S: Final = 3600.0
 _LOOK_S: Final = 0.3
+_IS_FULL: Final = "code = ResourceExhausted desc = the inbox holds"
 _WAITS: Final = "scoring waits"
 _FILL_BYTES: Final = 2**20
 _FILL_REQUESTS: Final = 200
@@ -122,6 +122,25 @@ def send_large(system: System, *, first: int, batches: int = 1) -> None:
         system.send([make_calls(["Because."] * PIECES, first=at, text=text)])
 
 
+def fill_queue(system: System) -> grpc.StatusCode | None:
+    """Send while the service is away, until the collector's queue is full; then start the service.
+
+    Returns:
+        How the collector refused.
+    """
+    system.service.kill_all()
+    code = None
+    for _ in range(_FILL_REQUESTS):
+        requests = system.make(SPANS_A_REQUEST)
+        try:
+            system.send(requests)
+        except grpc.RpcError as refused:
+            code = refused.code()
+            break
+    system.start_service()
+    return code
+
+
 def fill_inbox_disk(system: System, disk: Disk, *, spans: int) -> grpc.StatusCode | None:
     """Send while the inbox cannot grow, then make room.
 
@@ -184,8 +203,14 @@ class Refusal(NamedTuple):
     slowest_ack_s: float
 
 
-def fall_behind(system: System, *, first: int) -> Refusal:
-    """Send more than the scorer does, until the inbox refuses; then let the scorer go on."""
+def fall_behind(system: System, *, first: int, spans: int = 0) -> Refusal:
+    """Send more than the scorer does, until the inbox refuses; then let the scorer go on.
+
+    Args:
+        system: A small one, to be full soon.
+        first: Number of the first call.
+        spans: So many are sent through the collector once the service refuses.
+    """
     system.service.set_delay(_LONG_S)
     before = len(read_trail(system.service.trail).found)
     acks_s: list[float] = []
@@ -201,6 +226,9 @@ def fall_behind(system: System, *, first: int) -> Refusal:
             break
         acks_s.append(time.monotonic() - started_s)
     scored = len(read_trail(system.service.trail).found) - before
+    if spans:
+        system.send(system.make(spans))
+        wait_until(lambda: _IS_FULL in system.collector.read_log(), what="a collector that waits")
     system.service.set_delay(0)
     details = dict(refusal.trailing_metadata()).get("grpc-status-details-bin", b"")
     return Refusal(len(acks_s), scored, refusal.code(), b"RetryInfo" in details, max(acks_s))
@@ -210,6 +238,17 @@ def poison(system: System, *, first: int) -> None:
     """Send an answer that kills the scorer among good ones, and bytes that are no OTLP."""
     system.service.export(MALFORMED)
     system.send([make_calls(["Good.", f"Bad: {POISON}.", "Better."], first=first)])
+
+
+def wait_for_outcome(system: System, reason: str, *, count: int = 1) -> int:
+    """Return how many records have a reason, as soon as there are so many."""
+
+    def count_records() -> int:
+        outcomes = read_trail(system.service.trail).outcomes
+        return sum(n for (_, found), n in outcomes.items() if found == reason)
+
+    wait_until(lambda: count_records() >= count, what=reason)
+    return count_records()
 
 
 def list_quarantined(system: System) -> list[str]:
@@ -244,28 +283,35 @@ class Sender(threading.Thread):
 
 
 def kill_at_random(
-    system: System, *, kills: int, seed: int, pause_s: float = 0.1
+    system: System, *, kills: int, seed: int, senders: int = 2, pause_s: float = 0.1
 ) -> dict[str, int]:
     """Kill processes while spans flow.
+
+    Args:
+        system: All of them.
+        kills: Of scorer, receiver, collector and all three, as often each, in any order.
+        seed: Of that order and of the times.
+        senders: Applications that send at once.
+        pause_s: Between two requests of one.
 
     Returns:
         How often each was killed, and how often a request was sent again.
     """
     chance = random.Random(seed)  # noqa: S311 - a schedule, no secret
     lock = threading.Lock()
-    senders = [Sender(system, lock, pause_s=pause_s) for _ in range(SENDERS)]
-    for sender in senders:
+    threads = [Sender(system, lock, pause_s=pause_s) for _ in range(senders)]
+    for sender in threads:
         sender.start()
     victims = [list(_KILLS)[number % len(_KILLS)] for number in range(kills)]
     chance.shuffle(victims)
     for victim in victims:
         time.sleep(chance.uniform(*_PAUSE_S))
         _KILLS[victim](system)
-    for sender in senders:
+    for sender in threads:
         sender.stopping.set()
-    for sender in senders:
+    for sender in threads:
         sender.join()
-    again = sum(sender.sent_again for sender in senders)
+    again = sum(sender.sent_again for sender in threads)
     return {**Counter(victims), "sent again": again}
 
 

@@ -59,8 +59,8 @@ class Service:
             folder: For everything that it keeps.
             sections: Of cert.yaml.
         """
-        self.trail = folder / "trail"
-        self.inbox = folder / "inbox"
+        self.trail = Path(sections.get("trail", {}).get("path", folder / "trail"))
+        self.inbox = Path(sections.get("inbox", {}).get("path", folder / "inbox"))
         self.endpoint = f"127.0.0.1:{find_port()}"
         self._http = f"127.0.0.1:{find_port()}"
         self._folder = folder
@@ -122,9 +122,9 @@ class Service:
 
     def set_delay(self, seconds: float) -> None:
         """Let each batch take so long from now on."""
-        new = self._folder / "delay.new"
+        new = self.trail.with_name("delay.new")
         new.write_text(str(seconds), encoding="ascii")
-        new.rename(self._folder / fake_scorer.DELAY)
+        new.rename(self.trail.with_name(fake_scorer.DELAY))
 
     def find_child(self, name: Child) -> int | None:
         """Return the process id of a process of the service, while there is one."""
@@ -266,12 +266,12 @@ class System:
 
     def has_all(self) -> bool:
         """Whether everything that was sent is everywhere where it must be."""
+        if not self.sent.keys() - self.past <= set(self.backend.list_ids()):
+            return False
         trail = read_trail(self.service.trail)
-        return (
-            self.sent.keys() - self.others <= trail.found.keys()
-            and self.sent.keys() - self.past <= set(self.backend.list_ids())
-            and trail.delivered <= {event.key for event in read_events(self.backend)}
-        )
+        return self.sent.keys() - self.others <= trail.found.keys() and trail.delivered <= {
+            event.key for event in read_events(self.backend)
+        }
 
     def take_account(self, *, patience_s: float = 60.0) -> Account:
         """Wait until all has arrived, and count.
@@ -279,7 +279,7 @@ class System:
         Raises:
             AssertionError: It has not, in so many seconds.
         """
-        wait_until(self.has_all, what="all at both ends", patience_s=patience_s)
+        wait_until(self.has_all, what="all at both ends", patience_s=patience_s, look_s=0.2)
         return self.count()
 
     def count(self) -> Account:
