@@ -553,6 +553,30 @@ class TestKills:
 
         assert service.list_outcomes() == {("scored", None): 1}
 
+    def test_a_payload_that_kills_when_it_is_read(self, service: Service) -> None:
+        """The death in which it was being read is its last: it is put aside, others are judged."""
+        service.receive(make_payload([make_call(1)]), make_payload([make_call(2)]))
+        for _ in range(2):
+            assert run_worker(service, failpoint="after_claim:kill") == -signal.SIGKILL
+        seen = Seen(service.directory / "seen.db")
+        seen.take_in_hand(Place(1, -1))  # what such a death leaves behind
+        seen.close()
+
+        service.work()
+
+        assert [one.trace_id for one in service.read()] == [f"{3:032x}"]
+        assert service.count("cert_quarantined_total") == 1
+
+    def test_killed_again_and_again_between_reading_and_judging(self, service: Service) -> None:
+        """Deaths in which nothing was read or judged are no payload's and no record's fault."""
+        service.receive(make_payload([make_call(1), make_call(2)]))
+
+        for _ in range(4):
+            assert run_worker(service, failpoint="after_claim:kill") == -signal.SIGKILL
+        service.work()
+
+        assert service.list_outcomes() == {("scored", None): 2}
+
     def test_stopped_twice_in_one_window(self, service: Service) -> None:
         """A later row's records before an earlier one's, as their length has it, are found."""
         service.receive(

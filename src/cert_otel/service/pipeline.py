@@ -28,7 +28,7 @@ from cert_otel.service.judging import Case
 from cert_otel.service.policy import Policy, Triage
 from cert_otel.service.recent import RecentDetails, RecentSources
 from cert_otel.service.seen import Place
-from cert_otel.service.selection import Selected, read_payload, select
+from cert_otel.service.selection import Selected, Selection, read_payload, select
 from cert_otel.service.sink import encode
 from cert_otel.service.trail import Origin
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from cert_otel.records import EvaluationRecord, Record, ScoreStatus
-    from cert_otel.service.inbox import Row, Stats
+    from cert_otel.service.inbox import Payload, Row, Stats
     from cert_otel.service.judging import Judge
     from cert_otel.service.metrics import Metrics
     from cert_otel.service.seen import Seen
@@ -227,22 +227,22 @@ class Worker:
 
     def _read(self, row: Row) -> Sequence[Selected]:
         """Read a payload; what cannot be read is put aside."""
-        if row.attempts + 1 >= DEATHS:
-            if self._in_hand == Place(row.id, _READING):
-                self._put_aside(row, "it killed the worker when it was read")
-                return ()
-            if self._in_hand is None or self._in_hand.row != row.id:
-                self._seen.take_in_hand(Place(row.id, _READING))
-        payload = row.payload
+        if self._in_hand == Place(row.id, _READING):
+            self._put_aside(row, "it killed the worker when it was read")
+            return ()
+        is_known = self._in_hand is not None and self._in_hand.row == row.id
+        is_suspect = row.attempts + 1 >= DEATHS and not is_known
+        if is_suspect:
+            self._seen.take_in_hand(Place(row.id, _READING))
         try:
-            batch = read_payload(payload.kind, payload.encoding, payload.body)
-            received = datetime.fromtimestamp(payload.received_ns / _NS_PER_S, UTC)
-            found = select(batch, received)
+            found = _select_from(row.payload)
         except Exception as problem:  # a host boundary: no payload may stop the others
             _logger.debug("row %d", row.id, exc_info=True)
             known = isinstance(problem, ValueError)
             self._put_aside(row, str(problem) if known else type(problem).__name__)
             return ()
+        if is_suspect:
+            self._seen.lay_down()  # it was read: a death from here on is not its fault
         self._details.add(found.details, self._clock())
         if row.id > self._counted:
             self._metrics.count_selection(found)
@@ -356,6 +356,11 @@ def _choose(rows: Sequence[Row]) -> Sequence[Row]:
         if row.attempts:
             return rows[: index or 1]
     return rows
+
+
+def _select_from(payload: Payload) -> Selection:
+    batch = read_payload(payload.kind, payload.encoding, payload.body)
+    return select(batch, datetime.fromtimestamp(payload.received_ns / _NS_PER_S, UTC))
 
 
 def _conclude(item: Item, found: Sequence[EvaluationRecord]) -> Record:

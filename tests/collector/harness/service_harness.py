@@ -218,11 +218,13 @@ class System:
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
-        self._stack.enter_context(self.backend)
-        self._stack.callback(self.service.stop)
-        self._stack.enter_context(self.chain)
-        self.start_service()
-        self.collector.start()
+        with ExitStack() as stack:
+            stack.enter_context(self.backend)
+            stack.callback(self.service.stop)
+            stack.enter_context(self.chain)
+            self.start_service()
+            self.collector.start()
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -279,7 +281,11 @@ class System:
         Raises:
             AssertionError: It has not, in so many seconds.
         """
-        wait_until(self.has_all, what="all at both ends", patience_s=patience_s, look_s=0.2)
+        try:
+            wait_until(self.has_all, what="all at both ends", patience_s=patience_s, look_s=0.2)
+        except AssertionError as late:
+            late.add_note(f"{self.count()}\n{self.service.read_log()[-3000:]}")
+            raise
         return self.count()
 
     def count(self) -> Account:
