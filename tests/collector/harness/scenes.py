@@ -42,6 +42,8 @@ _PAUSE_S: Final = (0.1, 1.5)
 """Between two kills: some hit a process that is just starting."""
 _LONG_S: Final = 3600.0
 _LOOK_S: Final = 0.3
+_DEATHS_S: Final = 150.0
+"""For a supervisor whose pauses have grown."""
 _IS_FULL: Final = "code = ResourceExhausted desc = the inbox holds"
 _WAITS: Final = "scoring waits"
 _FILL_BYTES: Final = 2**20
@@ -247,7 +249,7 @@ def wait_for_outcome(system: System, reason: str, *, count: int = 1) -> int:
         outcomes = read_trail(system.service.trail).outcomes
         return sum(n for (_, found), n in outcomes.items() if found == reason)
 
-    wait_until(lambda: count_records() >= count, what=reason)
+    wait_until(lambda: count_records() >= count, what=reason, patience_s=_DEATHS_S)
     return count_records()
 
 

@@ -37,6 +37,7 @@ BACKLOG_S: Final = 600
 """An outage of ten minutes at this rate; the spans of it are sent as fast as they are taken."""
 QUEUE_BYTES: Final = 4_000_000
 """Of the collector's queue in the scene that fills it."""
+POISONED: Final = 3
 _PATIENCE_S: Final = 180.0
 _MOUNTED_MIB: Final = 96
 """The trail's reserve is 64."""
@@ -177,17 +178,20 @@ def fall_behind(campaign: Campaign) -> None:
             f"  {refusal.acknowledged} requests taken without a score, the slowest in"
             f" {refusal.slowest_ack_s * 1000:.0f} ms; then {refusal.code}; {outcomes:,} shed"
         )
-        campaign.note("slow scorer", is_whole=refusal.has_retry_info and not refusal.scored)
+        campaign.note(
+            "refusal says when to come again",
+            is_whole=refusal.has_retry_info and not refusal.scored,
+        )
 
 
 def poison(campaign: Campaign) -> None:
-    """Five records that kill, among others."""
+    """Three records that kill, among others: nine deaths, and the pauses between them."""
     with campaign.play("poison", may_copy=True) as system:
-        for number in range(5):
+        for number in range(POISONED):
             system.send(system.make(200))
             scenes.poison(system, first=10 * number)
-        dead = scenes.wait_for_outcome(system, "killed_the_scorer", count=5)
-        campaign.note("poison is five error records", is_whole=dead == 5)
+        dead = scenes.wait_for_outcome(system, "killed_the_scorer", count=POISONED)
+        campaign.note("each poison is an error record", is_whole=dead == POISONED)
 
 
 def main() -> int:
