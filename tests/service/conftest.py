@@ -193,13 +193,14 @@ class Service:
         environ: Mapping[str, str] | None = None,
     ) -> None:
         self._environ = environ or {}
-        self.grpc_port, self.http_port, self.metrics_port = find_ports(3)
+        self.grpc_port, self.http_port, self.metrics_port, api_port = find_ports(4)
         self.inbox = directory / "inbox"
         self.config = directory / "cert.yaml"
         self.config.write_text(
             f"receiver:\n  grpc: {{endpoint: '127.0.0.1:{self.grpc_port}'}}\n"
             f"  http: {{endpoint: '127.0.0.1:{self.http_port}'}}\n"
             f"metrics: {{endpoint: '127.0.0.1:{self.metrics_port}'}}\n"
+            f"api: {{endpoint: '127.0.0.1:{api_port}'}}\n"
             f"inbox: {{path: {self.inbox}}}\n{text}",
             encoding="utf-8",
         )
