@@ -99,10 +99,11 @@ evaluation-weights: $(STAMP)  ## Train the weights of confidence again: DATA=FOL
 	@test -d "$(DATA)" || { echo "$(DATA) is not there: DATA= names the folder of the labelled answers, see docs/evaluation.md" >&2; exit 1; }
 	$(BIN)/python models/evaluation/train.py --data "$(DATA)"
 
-torture: $(STAMP)  ## Damaged payloads to the readers, random texts to the scorer against float64, 200 kills of the service, 100,000 damaged requests (minutes).
+torture: $(STAMP) $(COLLECTOR)  ## Damaged payloads to the readers, random texts to the scorer against float64, 200 kills of the service, 24 with the collector, full disks, 100,000 damaged requests (half an hour).
 	cd tests/wire && ../../$(BIN)/python wire_mutations.py 100000 $${SEED:-0}
 	$(BIN)/python -m pytest --numprocesses 2 tests/scoring/torture.py
 	$(BIN)/python tests/service/torture.py 200 500000 $${SEED:-0}
+	$(BIN)/python tests/collector/live/torture.py 24 20000 $${SEED:-0}
 	$(BIN)/python tests/service/fuzz.py 100000 $${SEED:-0}
 
 test-peers: $(STAMP) $(COLLECTOR) collector/build/otelcol-stock  ## Software by others: instrumentors, agents, Phoenix, Jaeger, Prometheus, a stock collector (20 minutes the first time).

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,9 @@ from cert_otel.service.settings import Settings, Tls, load
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+NAMED = re.compile(r"`([\w/]+\.py)::(\w+)::(\w+)`")
 
 
 def list_keys(section: Any = None, place: str = "") -> Iterator[str]:
@@ -73,3 +76,29 @@ class TestPage:
         assert f"up to {supervisor._LONGEST_PAUSE_S:g} s" in PAGE
         assert _committer._ACCEPTED_SHARE == 0.8
         assert _committer._WAL_LIMIT_BYTES < 256_000_000
+
+
+class TestWhatHappensWhen:
+    TABLE = PAGE.partition("## What happens when")[2].partition("\n## ")[0]
+
+    def test_each_row_names_a_test(self) -> None:
+        """No claim of the table is without one."""
+        _, _, *rows = (line for line in self.TABLE.splitlines() if line.startswith("|"))
+
+        assert len(rows) > 20
+        assert [row for row in rows if not NAMED.search(row)] == []
+
+    @pytest.mark.parametrize("named", sorted(set(NAMED.findall(TABLE))), ids="::".join)
+    def test_each_test_is_there(self, named: tuple[str, str, str]) -> None:
+        """A test that is renamed is renamed there."""
+        path, name, function = named
+        tree = ast.parse((ROOT / "tests" / path).read_text(encoding="utf-8"))
+
+        methods = {
+            method.name
+            for node in tree.body
+            if isinstance(node, ast.ClassDef) and node.name == name
+            for method in node.body
+            if isinstance(method, ast.FunctionDef)
+        }
+        assert function in methods

@@ -92,9 +92,10 @@ class Backend(Handler):
 
 
 @contextmanager
-def serve(backend: Backend, port: int = 0) -> Iterator[int]:
+def serve(backend: Backend, port: int = 0, *, max_bytes: int = 4 * 2**20) -> Iterator[int]:
     """Serve a backend on loopback."""
-    server = grpc.server(ThreadPoolExecutor(2), handlers=[backend])
+    options = [("grpc.max_receive_message_length", max_bytes)]
+    server = grpc.server(ThreadPoolExecutor(2), handlers=[backend], options=options)
     bound = server.add_insecure_port(f"127.0.0.1:{port}")
     server.start()
     try:
@@ -158,6 +159,19 @@ class TestEvents:
         assert failed["error.type"] == "ZeroDivisionError"
         assert "gen_ai.evaluation.score.value" not in failed
         assert backend.headers["x-key"] == "k"
+
+    def test_more_than_a_message_may_have(self, service: Service) -> None:
+        """What is too large for the backend goes in halves; a single record that is, is given up."""
+        backend = Backend()
+        with serve(backend, max_bytes=800) as port:
+            settings = Deliver(to=("event",), endpoint=f"http://127.0.0.1:{port}")
+            delivery = make_delivery(service, settings)
+            assert delivery.deliver_next() is True
+            assert delivery.deliver_next() is False
+
+        records = [request.resource_logs[0].scope_logs[0].log_records for request in backend.taken]
+        assert len(records) > 1
+        assert len({event.span_id for events in records for event in events}) == 4
 
     def test_what_was_skipped_is_no_event(self) -> None:
         """A call that nobody judged has no result."""

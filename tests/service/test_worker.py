@@ -244,6 +244,21 @@ class TestCopies:
 
         assert len(service.read()) == 1
 
+    def test_a_clock_that_runs_back(self, service: Service) -> None:
+        """Order is that of the inbox, and a copy one by its content: no time decides on either."""
+        day_ns = 86_400 * 10**9
+        service.receive(
+            make_payload([make_call(1)]),
+            make_payload([make_call(2)], received_ns=time.time_ns() - day_ns),
+            make_payload([make_call(1)], received_ns=time.time_ns() + day_ns),
+        )
+        times = iter(range(10**9, 0, -86_400))
+        with service.start(policy=Policy(window_bytes=1), clock=lambda: next(times)) as worker:
+            while worker.work():
+                pass
+
+        assert [one.trace_id for one in service.read()] == [f"{n:032x}" for n in (2, 3)]
+
     def test_a_copy_after_the_window_is_forgotten(self, service: Service) -> None:
         """Copies are known for as long as is set, not longer."""
         service.receive(make_payload([make_call(1)]))
@@ -579,6 +594,48 @@ class TestKills:
 
         assert service.list_outcomes() == {("scored", None): 1}
 
+    def test_a_payload_that_kills_when_it_is_read(self, service: Service) -> None:
+        """The death in which it was being read is its last: it is put aside, others are judged."""
+        service.receive(make_payload([make_call(1)]), make_payload([make_call(2)]))
+        for _ in range(2):
+            assert run_worker(service, failpoint="after_claim:kill") == -signal.SIGKILL
+        seen = Seen(service.seen)
+        seen.take_in_hand(Place(1, -1))  # what such a death leaves behind
+        seen.close()
+
+        service.work()
+
+        assert [one.trace_id for one in service.read()] == [f"{3:032x}"]
+        assert service.count("cert_quarantined_total") == 1
+
+    def test_killed_again_and_again_between_reading_and_judging(self, service: Service) -> None:
+        """Deaths in which nothing was read or judged are no payload's and no record's fault."""
+        service.receive(make_payload([make_call(1), make_call(2)]))
+
+        for _ in range(4):
+            assert run_worker(service, failpoint="after_claim:kill") == -signal.SIGKILL
+        service.work()
+
+        assert service.list_outcomes() == {("scored", None): 2}
+
+    def test_stopped_twice_in_one_window(self, service: Service) -> None:
+        """A later row's records before an earlier one's, as their length has it, are found."""
+        service.receive(
+            make_payload([make_call(1, output_data="long " * 100)]), make_payload([make_call(2)])
+        )
+        answers = iter([True, False])
+        with service.start(
+            policy=Policy(limits=Limits(records=1)), may_go_on=lambda: next(answers)
+        ) as worker:
+            assert worker.work() is True  # the shorter one, of the second row
+        with service.start() as worker:
+            assert worker.work() is True  # the first row
+        assert len(service.read()) == 2
+
+        service.work()
+
+        assert service.list_outcomes() == {("scored", None): 2}
+
     def test_a_lost_memory_is_restored_from_the_trail(self, service: Service) -> None:
         """What a power cut took of `seen.db` is in the trail, and copies are copies again."""
         service.receive(make_payload([make_call(1)]))
@@ -611,6 +668,39 @@ class TestDiskFull:
 
         assert service.list_outcomes() == {("scored", None): 4}
         assert service.count("cert_duplicates_total") == 0
+        assert (service.trail / "reserve").stat().st_size == 1 << 16
+
+    def test_stopped_again_and_again(
+        self, service: Service, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Whoever is restarted while the disk is full blames no record for it."""
+        service.receive(make_payload([make_call(1), make_call(2)]))
+        monkeypatch.setenv(failpoints.VARIABLE, "trail_write:raise")
+        for _ in range(5):
+            with service.start() as worker, pytest.raises(OSError, match="no space left"):
+                worker.work()
+        monkeypatch.delenv(failpoints.VARIABLE)
+
+        service.work()
+
+        assert service.list_outcomes() == {("scored", None): 2}
+
+    def test_no_room_for_the_reserve(self, service: Service) -> None:
+        """Without its reserve nothing is begun: the next batch could not be ended."""
+        service.receive(make_payload([make_call(1)]))
+        seen = Seen(service.seen)
+        with (
+            Inbox.attach(service.directory / "inbox") as inbox,
+            Sink(service.trail, reserve_bytes=1 << 62) as sink,
+        ):
+            worker = Worker(inbox, sink, seen, Praise(), metrics=Metrics(CollectorRegistry()))
+            with pytest.raises(OSError, match=r"large|space"):
+                worker.work()
+            (row,) = inbox.read(0, 1)
+        seen.close()
+
+        assert row.attempts == 0
+        assert service.read() == []
 
 
 class TestSink:

@@ -11,7 +11,9 @@ of the trail which records are there already.
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import sqlite3
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
@@ -26,7 +28,13 @@ from cert_otel.service.policy import Policy, Triage
 from cert_otel.service.recent import RecentDetails, RecentSources
 from cert_otel.service.resources import Resources
 from cert_otel.service.seen import Place
-from cert_otel.service.selection import Selected, forget_scores, read_payload, select
+from cert_otel.service.selection import (
+    Selected,
+    Selection,
+    forget_scores,
+    read_payload,
+    select,
+)
 from cert_otel.service.sink import encode
 from cert_otel.service.trail import Origin
 
@@ -34,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from cert_otel.records import EvaluationRecord, Record, ScoreStatus
-    from cert_otel.service.inbox import Row, Stats
+    from cert_otel.service.inbox import Payload, Row, Stats
     from cert_otel.service.judging import Judge
     from cert_otel.service.metrics import Metrics
     from cert_otel.service.seen import Seen
@@ -141,29 +149,42 @@ class Worker:
             Whether there was one.
 
         Raises:
-            OSError: The trail cannot be written; nothing is lost, the next call tries again.
+            OSError: The trail cannot be written, or its disk is full up to the reserve; nothing is
+                lost, the next call tries again.
+            sqlite3.OperationalError: Likewise of what is noted beside the inbox.
         """
         started_s = self._clock()
         rows = _choose(self._read_window())
         if not rows:
             return False
+        self._sink.keep_reserve()
         if not self._is_recovered:
             self._recover(rows[0].id)
+        if not any(row.attempts for row in rows):
+            self._seen.note_window(rows[0].id)
         self._begin(rows)
-        spans = [(row, span) for row in rows for span in self._read(row)]
-        items = self._sort_out(spans)
-        self._counted = rows[-1].id
         try:
-            if rows[0].attempts + 1 >= DEATHS:
-                self._try_each(items)
-            else:
-                self._write_all(items)
+            self._take_through(rows)
         except _StoppedError:
             self._seen.lay_down()  # who was asked to stop was killed by nobody
             return True
+        except (OSError, sqlite3.OperationalError):
+            # Nor is a record guilty of a full disk, should the process end while it waits for room.
+            with contextlib.suppress(sqlite3.OperationalError):
+                self._seen.lay_down()
+            raise
         self._finish(rows[-1].id)
         self._adapt(self._clock() - started_s)
         return True
+
+    def _take_through(self, rows: Sequence[Row]) -> None:
+        spans = [(row, span) for row in rows for span in self._read(row)]
+        items = self._sort_out(spans)
+        self._counted = rows[-1].id
+        if rows[0].attempts + 1 >= DEATHS:
+            self._try_each(items)
+        else:
+            self._write_all(items)
 
     def _read_window(self) -> list[Row]:
         """Read the next rows; that this process tried them before is no attempt that failed."""
@@ -200,10 +221,13 @@ class Worker:
     def _recover(self, first_row: int) -> None:
         """Find out what of the rows that are not finished is in the trail.
 
-        A power cut may have taken commits of `Seen` that the trail's records had waited for:
-        they are repeated.
+        It is looked for from the window on in which they were first begun: a window's records are
+        in order of length, and what was tried again row by row follows them. A power cut may have
+        taken commits of `Seen` that the trail's records had waited for: they are repeated.
         """
-        known = min(first_row - 1, self._seen.get_last_row())
+        first = min(first_row, self._seen.find_window() or first_row)
+        self._seen.note_window(first)
+        known = min(first - 1, self._seen.get_last_row())
         found = list(self._sink.find_written(known))
         self._seen.claim([(key, place) for place, key in found], now_s=int(self._clock()))
         self._written = {place for place, _ in found if place.row >= first_row}
@@ -211,22 +235,22 @@ class Worker:
 
     def _read(self, row: Row) -> Sequence[Selected]:
         """Read a payload; what cannot be read is put aside."""
-        if row.attempts + 1 >= DEATHS:
-            if self._in_hand == Place(row.id, _READING):
-                self._put_aside(row, "it killed the worker when it was read")
-                return ()
-            if self._in_hand is None or self._in_hand.row != row.id:
-                self._seen.take_in_hand(Place(row.id, _READING))
-        payload = row.payload
+        if self._in_hand == Place(row.id, _READING):
+            self._put_aside(row, "it killed the worker when it was read")
+            return ()
+        is_known = self._in_hand is not None and self._in_hand.row == row.id
+        is_suspect = row.attempts + 1 >= DEATHS and not is_known
+        if is_suspect:
+            self._seen.take_in_hand(Place(row.id, _READING))
         try:
-            batch = read_payload(payload.kind, payload.encoding, payload.body)
-            received = datetime.fromtimestamp(payload.received_ns / _NS_PER_S, UTC)
-            found = select(batch, received)
+            found = _select_from(row.payload)
         except Exception as problem:  # a host boundary: no payload may stop the others
             _logger.debug("row %d", row.id, exc_info=True)
             known = isinstance(problem, ValueError)
             self._put_aside(row, str(problem) if known else type(problem).__name__)
             return ()
+        if is_suspect:
+            self._seen.lay_down()  # it was read: a death from here on is not its fault
         self._details.add(found.details, self._clock())
         if row.id > self._counted:
             self._metrics.count_selection(found)
@@ -331,6 +355,11 @@ def _choose(rows: Sequence[Row]) -> Sequence[Row]:
         if row.attempts:
             return rows[: index or 1]
     return rows
+
+
+def _select_from(payload: Payload) -> Selection:
+    batch = read_payload(payload.kind, payload.encoding, payload.body)
+    return select(batch, datetime.fromtimestamp(payload.received_ns / _NS_PER_S, UTC))
 
 
 def _conclude(item: Item, found: Sequence[EvaluationRecord]) -> Record:

@@ -150,6 +150,21 @@ class Seen:
             ).fetchone()
         return int(row)
 
+    def note_window(self, first_row: int) -> None:
+        """Note where a window begins none of whose rows was begun before."""
+        with self._lock:
+            self._connection.execute(
+                'INSERT OR REPLACE INTO "window" VALUES (?, ?)', (self._part, first_row)
+            )
+
+    def find_window(self) -> int | None:
+        """Return where the last such window began; `None` at first."""
+        with self._lock:
+            found = self._connection.execute(
+                'SELECT first_row FROM "window" WHERE part = ?', (self._part,)
+            ).fetchone()
+        return None if found is None else int(found[0])
+
     def take_in_hand(self, place: Place) -> None:
         """Note what is tried next, so that the next start knows what this one died of."""
         with self._lock:

@@ -15,6 +15,13 @@ CREATE TABLE IF NOT EXISTS in_hand (
   span INTEGER NOT NULL
 ) STRICT;
 
+-- Where the window began whose rows were last begun for the first time: records of all later rows follow its
+-- first record in the trail.
+CREATE TABLE IF NOT EXISTS "window" (
+  part INTEGER PRIMARY KEY,
+  first_row INTEGER NOT NULL
+) STRICT;
+
 -- Resources of spans, for results that are sent back beside them.
 CREATE TABLE IF NOT EXISTS resource (
   id TEXT PRIMARY KEY,

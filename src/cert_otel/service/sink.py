@@ -68,7 +68,6 @@ class Sink:
             self.directory.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
             self._lock = _take(self.directory / _LOCK)
             self._fd, self._size, self._next = self._open_last()
-            self._keep_reserve()
         except BlockingIOError:
             raise InputError(
                 self.directory, "another process writes there; stop that, or name another path"
@@ -77,6 +76,8 @@ class Sink:
             raise InputError(
                 self.directory, f"the trail cannot be written: {error.strerror}"
             ) from error
+        with contextlib.suppress(OSError):  # whoever works asks again, and waits
+            self.keep_reserve()
 
     def append(self, lines: Sequence[bytes]) -> None:
         """Append lines, and return when they are on disk.
@@ -100,7 +101,8 @@ class Sink:
     def find_written(self, after_row: int) -> Iterator[tuple[Place, bytes]]:
         """Yield place and key of the records of later rows than this, newest first.
 
-        Rows are finished in their order, so that reading ends at the first earlier one.
+        Reading ends at the first earlier one, so nothing of a later row may come before it: that
+        holds where a window begins.
         """
         for line in trail.read_backwards(self.directory):
             origin = trail.HEAD.decode(line).origin
@@ -109,12 +111,25 @@ class Sink:
                     return
                 yield Place(origin.row, origin.span), bytes.fromhex(origin.key)
 
-    def has_room(self) -> bool:
-        """Whether the reserve is whole, or can be made so again."""
-        with contextlib.suppress(OSError):
-            self._keep_reserve()
-            return True
-        return False
+    def keep_reserve(self) -> None:
+        """Make the reserve whole, where it was used or never was.
+
+        Raises:
+            OSError: There is no room for it.
+        """
+        path = self.directory / _RESERVE
+        if not self._reserve_bytes or (
+            path.exists() and path.stat().st_size == self._reserve_bytes
+        ):
+            return
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
+        try:
+            os.posix_fallocate(fd, 0, self._reserve_bytes)
+        except OSError:
+            path.unlink()
+            raise
+        finally:
+            os.close(fd)
 
     def close(self) -> None:
         """Let go of the directory."""
@@ -161,21 +176,6 @@ class Sink:
         _sync_directory(self.directory)
         os.close(self._fd)
         self._fd, self._size = fd, 0
-
-    def _keep_reserve(self) -> None:
-        path = self.directory / _RESERVE
-        if not self._reserve_bytes or (
-            path.exists() and path.stat().st_size == self._reserve_bytes
-        ):
-            return
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
-        try:
-            os.posix_fallocate(fd, 0, self._reserve_bytes)
-        except OSError:
-            path.unlink()
-            raise
-        finally:
-            os.close(fd)
 
     def _give_reserve(self) -> bool:
         try:

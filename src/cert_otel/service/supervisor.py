@@ -38,6 +38,7 @@ _HEALTHY_S: Final = 60.0
 _STOP_S: Final = 25.0
 """For all processes to end when told to; then they are killed. Orchestrators give 30 s."""
 _LOOK_S: Final = 0.1
+_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - for a directory of our own in it
 
 _logger = logging.getLogger("cert_otel.service")
 
@@ -52,9 +53,11 @@ class Supervisor:
         receiver_entry: str = RECEIVER_ENTRY,
         scorer_entry: str = SCORER_ENTRY,
         environ: Mapping[str, str] = os.environ,
+        first_pause_s: float = _FIRST_PAUSE_S,
     ) -> None:
         self._settings = settings
         self._stopping = False
+        self._first_pause_s = first_pause_s
         gpus = list_gpus(environ) if settings.scorer.device in {"auto", "cuda"} else []
         self._parts = max(1, len(gpus))
         self._children = [self._make("receiver", receiver_entry, environ)]
@@ -102,20 +105,20 @@ class Supervisor:
 
     def _make(self, name: str, entry: str, environ: Mapping[str, str], *, part: int = 0) -> _Child:
         role = Role(name, entry, part, self._parts, self._settings)
-        return _Child(role, dict(environ))
+        return _Child(role, dict(environ), first_pause_s=self._first_pause_s)
 
 
 class _Child:
     """One process, and what became of those before it."""
 
-    def __init__(self, role: Role, environ: dict[str, str]) -> None:
+    def __init__(self, role: Role, environ: dict[str, str], *, first_pause_s: float) -> None:
         self.environ = environ
         self.exit_code: int | None = None
         self._role = role
         self._process: subprocess.Popen[bytes] | None = None
         self._started_s = 0.0
         self._next_s = 0.0
-        self._pause_s = _FIRST_PAUSE_S
+        self._first_pause_s = self._pause_s = first_pause_s
 
     def look(self) -> None:
         """Note a death; start the process when it is time."""
@@ -161,7 +164,7 @@ class _Child:
         _close(process)
         now_s = time.monotonic()
         if now_s - self._started_s > _HEALTHY_S:
-            self._pause_s = _FIRST_PAUSE_S
+            self._pause_s = self._first_pause_s
         self._next_s = now_s + self._pause_s
         _logger.error(
             "%s ended %s and starts again in %g s", self._role.name, _explain(code), self._pause_s
@@ -185,8 +188,12 @@ def list_gpus(
 
 @contextlib.contextmanager
 def _share_metrics() -> Iterator[str]:
-    """Make a directory in which each process leaves its figures, so that one can show all."""
-    directory = tempfile.mkdtemp(prefix="cert-metrics-")
+    """Make a directory in which each process leaves its figures, so that one can show all.
+
+    The files are mapped: on a disk that is full a process would be killed by SIGBUS.
+    """
+    memory = _MEMORY if os.access(_MEMORY, os.W_OK) else None
+    directory = tempfile.mkdtemp(prefix="cert-metrics-", dir=memory)
     try:
         yield directory
     finally:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import signal
+import sqlite3
 import threading
 from typing import TYPE_CHECKING, Final
 
@@ -27,15 +28,16 @@ from cert_otel.service.settings import MEBIBYTE
 from cert_otel.service.sink import SEGMENT_BYTES, Sink
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from cert_otel.service.judging import Judges
     from cert_otel.service.limits import Limits
     from cert_otel.service.settings import Settings
 
 IDLE_S: Final = 0.05
 """Between two looks into an empty inbox."""
-DISK_PAUSE_S: Final = 5.0
+DISK_PAUSE_S: Final = 2.0
 """Between two attempts to write to a full disk."""
 SHED_SHARE: Final = 0.6
 """Of the inbox: above it the oldest are recorded unjudged, below half of it no more. The receiver
@@ -45,13 +47,20 @@ _MEGABYTE: Final = 1_000_000
 _logger = logging.getLogger(__name__)
 
 
-def run(settings: Settings, *, part: int = 0, parts: int = 1) -> None:
+def run(
+    settings: Settings,
+    *,
+    part: int = 0,
+    parts: int = 1,
+    open_judges: Callable[[Settings], Judges] = open_judges_of,
+) -> None:
     """Work until SIGTERM or SIGINT: a process of the service.
 
     Args:
         settings: All of them.
         part: Which of the workers this is.
         parts: How many share the inbox.
+        open_judges: Loads what judges.
 
     Raises:
         CertOtelError: A model cannot be had, or a file of the service cannot be opened. Whoever
@@ -69,7 +78,7 @@ def run(settings: Settings, *, part: int = 0, parts: int = 1) -> None:
         server = stack.enter_context(contextlib.closing(DirectServer(socket)))
         for delivery in _start_deliveries(settings, sink.directory, seen, metrics):
             stack.callback(delivery.stop)
-        judges = open_judges_of(settings)
+        judges = open_judges(settings)
         server.start(judges)
         _logger.info("judging by %s", judges.combine().name or "nobody")
 
@@ -128,8 +137,8 @@ def _work_once(worker: Worker, stopping: threading.Event, server: DirectServer) 
     try:
         if not worker.work():
             server.answer_all(wait_s=IDLE_S)
-    except OSError as problem:
-        _logger.critical("the trail cannot be written, scoring waits: %s", problem)
+    except (OSError, sqlite3.OperationalError) as problem:
+        _logger.critical("the disk cannot be written, scoring waits: %s", problem)
         stopping.wait(DISK_PAUSE_S)
 
 

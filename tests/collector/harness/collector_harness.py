@@ -72,14 +72,20 @@ def find_port() -> int:
             return port
 
 
-def wait_until(is_true: Callable[[], bool], *, what: str) -> None:
+def wait_until(
+    is_true: Callable[[], bool],
+    *,
+    what: str,
+    patience_s: float = _PATIENCE_S,
+    look_s: float = 0.05,
+) -> None:
     """Wait for something that another process does; fail when it does not."""
-    end = time.monotonic() + _PATIENCE_S
+    end = time.monotonic() + patience_s
     while not is_true():
         if time.monotonic() > end:
-            message = f"{_PATIENCE_S:.0f} s passed without: {what}"
+            message = f"{patience_s:.0f} s passed without: {what}"
             raise AssertionError(message)
-        time.sleep(0.05)
+        time.sleep(look_s)
 
 
 class Sink:
@@ -182,13 +188,14 @@ class Collector:
         self.endpoint = f"127.0.0.1:{find_port()}"
         self.results = f"127.0.0.1:{find_port()}"
         self._health = f"127.0.0.1:{find_port()}"
+        self._metrics_port = str(find_port())
         self._environment = {
             **os.environ,
             "CERT_OTLP_GRPC": self.endpoint,
             "CERT_OTLP_HTTP": f"127.0.0.1:{find_port()}",
             "CERT_RESULTS": self.results,
             "CERT_HEALTH": self._health,
-            "CERT_COLLECTOR_METRICS_PORT": str(find_port()),
+            "CERT_COLLECTOR_METRICS_PORT": self._metrics_port,
             "CERT_QUEUE": str(folder / "queue"),
             "CERT_JSONL": str(folder / "spans.jsonl"),
             "CERT_SCORER_INSECURE": "true",
@@ -219,6 +226,18 @@ class Collector:
     def read_log(self) -> str:
         """Return what it has said since it was first started."""
         return (self._folder / "collector.log").read_text(encoding="utf-8", errors="replace")
+
+    def read_queue_bytes(self) -> int:
+        """Return what waits in the queue to the scorer, by the collector's own metrics."""
+        url = f"http://127.0.0.1:{self._metrics_port}/metrics"
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            lines = answer.read().decode().splitlines()
+        (value,) = (
+            line.rpartition(" ")[2]
+            for line in lines
+            if line.startswith("otelcol_exporter_queue_size{") and '"otlp_grpc/cert"' in line
+        )
+        return int(float(value))
 
     def kill(self) -> None:
         """Kill it as a machine does that loses its power."""

@@ -59,6 +59,19 @@ def make_mixed(count: int, *, batch: int = 64, start: int = 0) -> list[ExportTra
     return requests
 
 
+def make_plain(count: int, *, start: int = 0) -> ExportTraceServiceRequest:
+    """Return spans that tell of no model, whose ids are in none of `make_mixed`."""
+    request = ExportTraceServiceRequest()
+    spans = request.resource_spans.add().scope_spans.add().spans
+    for number in range(start, start + count):
+        span = spans.add(
+            trace_id=b"plain".ljust(16), span_id=(number + 1).to_bytes(8, "big"), name="GET /"
+        )
+        span.status.SetInParent()  # as the collector writes it: bytes are compared
+        span.attributes.add(key="http.request.method").value.string_value = "GET"
+    return request
+
+
 def _list_sources() -> Iterator[tuple[Any, Any, Any]]:
     return (
         (resource.resource, scope.scope, span)

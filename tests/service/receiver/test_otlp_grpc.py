@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -155,6 +156,21 @@ class TestRefusal:
         monkeypatch.setattr(receiver.receiver.inbox, "append", None)
 
         assert get_code(refuse(receiver)) == grpc.StatusCode.UNAVAILABLE
+
+    def test_what_cannot_be_counted(
+        self, receiver: Running, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Metrics are in files too: a disk that is full of everything else is still UNAVAILABLE."""
+
+        def fail(*_: object) -> None:
+            raise OSError(errno.ENOSPC, "no space left")
+
+        monkeypatch.setattr(receiver.receiver.counters._requests, "labels", fail)
+        receiver.export(b"counted or not")
+        monkeypatch.setattr(receiver.receiver.inbox, "append", None)
+
+        assert get_code(refuse(receiver)) == grpc.StatusCode.UNAVAILABLE
+        assert receiver.read_bodies() == [b"counted or not"]
 
     def test_stopping(self, receiver: Running) -> None:
         """While it stops, everything is UNAVAILABLE, and health says so."""

@@ -53,11 +53,11 @@ class Cursor:
         self._path.parent.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
         new = self._path.with_suffix(".new")
         fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, _FILE_MODE)
-        try:
-            os.write(fd, msgspec.json.encode(progress))
+        # On a disk that fills a plain write may be short; through a buffer it is whole, or raises.
+        with os.fdopen(fd, "wb") as file:
+            file.write(msgspec.json.encode(progress))
+            file.flush()
             os.fsync(fd)
-        finally:
-            os.close(fd)
         new.rename(self._path)
         directory = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import threading
 import time
 from typing import TYPE_CHECKING, Final, Protocol
@@ -225,7 +226,7 @@ class Delivery:
                 self._count_failure(problem.problem)
                 _logger.warning("%s waits: %s", self._destination.name, problem)
                 pause_s = self._pause_s
-            except OSError as problem:
+            except (OSError, sqlite3.OperationalError) as problem:
                 _logger.error("the cursor of %s stands: %s", self._destination.name, problem)  # noqa: TRY400 - the message says it all
                 pause_s = self._pause_s
             except Exception:  # a host boundary: no destination stops for good without a word

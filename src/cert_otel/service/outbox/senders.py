@@ -19,6 +19,8 @@ EVENTS: Final = "/opentelemetry.proto.collector.logs.v1.LogsService/Export"
 SPANS: Final = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 METRICS: Final = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export"
 _REJECTED: Final = frozenset({grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.OUT_OF_RANGE})
+_TOO_LARGE: Final = "larger than max"
+"""In what gRPC for Python, Go and C++ say of a message beyond the receiver's limit, often 4 MiB."""
 
 
 class UnavailableError(CertOtelError):
@@ -73,12 +75,17 @@ class OtlpSender:
             self._call(message, timeout=TIMEOUT_S, metadata=self._metadata)
         except grpc.RpcError as error:
             code: Any = error.code()
-            kind = RejectedError if code in _REJECTED else UnavailableError
+            kind = RejectedError if _is_final(code, error.details() or "") else UnavailableError
             raise kind(self._name, code.name) from None
 
     def close(self) -> None:
         """Close the connection."""
         self._channel.close()
+
+
+def _is_final(code: grpc.StatusCode, details: str) -> bool:
+    is_too_large = code is grpc.StatusCode.RESOURCE_EXHAUSTED and _TOO_LARGE in details
+    return code in _REJECTED or is_too_large
 
 
 def _encode(message: Message) -> bytes:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
+from contextlib import contextmanager
 from itertools import product
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
@@ -42,6 +44,8 @@ OUTCOMES: Final = {
     "incomplete": "did not arrive in time, or not whole",
 }
 """Each outcome of a request, and what it means."""
+_logger = logging.getLogger("cert_otel.service")
+
 _SECONDS: Final = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 
 
@@ -61,12 +65,23 @@ class Counters:
 
     def count(self, protocol: Protocol, outcome: Outcome) -> None:
         """Count a request."""
-        self._requests.labels(protocol, outcome).inc()
+        with _lenient():
+            self._requests.labels(protocol, outcome).inc()
 
     def count_accepted(self, signal: str, size: int, duration_s: float) -> None:
         """Count what was acknowledged."""
-        self._bytes.labels(signal).inc(size)
-        self._duration_s.observe(duration_s)
+        with _lenient():
+            self._bytes.labels(signal).inc(size)
+            self._duration_s.observe(duration_s)
+
+
+@contextmanager
+def _lenient() -> Iterator[None]:
+    """Let a request be answered that cannot be counted: figures are in files as well."""
+    try:
+        yield
+    except OSError as problem:
+        _logger.warning("a request could not be counted: %s", problem)
 
 
 class InboxCollector:
