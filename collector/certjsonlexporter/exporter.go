@@ -2,12 +2,14 @@ package certjsonlexporter // import "github.com/cert-otel/cert-otel/collector/ce
 
 import (
 	"context"
+	"sync"
 
 	"go.opentelemetry.io/collector/component"
-	"go.opentelemetry.io/collector/consumer/consumererror"
 	"go.opentelemetry.io/collector/exporter/exporterhelper"
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pdata/ptrace"
+
+	"github.com/cert-otel/cert-otel/collector/certjsonlexporter/internal/otlpjson"
 )
 
 // lineExporter makes a line of each request. Its two signals share the file.
@@ -45,18 +47,19 @@ func (e *lineExporter) shutdown(context.Context) error {
 }
 
 func (e *lineExporter) pushTraces(_ context.Context, traces ptrace.Traces) error {
-	line, err := (&ptrace.JSONMarshaler{}).MarshalTraces(traces)
-	return e.append(line, err)
+	return e.append(func(b []byte) []byte { return otlpjson.AppendTraces(b, traces) })
 }
 
 func (e *lineExporter) pushLogs(_ context.Context, logs plog.Logs) error {
-	line, err := (&plog.JSONMarshaler{}).MarshalLogs(logs)
-	return e.append(line, err)
+	return e.append(func(b []byte) []byte { return otlpjson.AppendLogs(b, logs) })
 }
 
-func (e *lineExporter) append(line []byte, err error) error {
-	if err != nil {
-		return consumererror.NewPermanent(err)
-	}
-	return e.lines.append(line)
+// buffers keeps room for lines: a request is a megabyte, often.
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
+
+func (e *lineExporter) append(appendLine func([]byte) []byte) error {
+	buffer := buffers.Get().(*[]byte)
+	defer buffers.Put(buffer)
+	*buffer = appendLine((*buffer)[:0])
+	return e.lines.append(*buffer)
 }
