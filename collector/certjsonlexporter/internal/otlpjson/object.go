@@ -104,50 +104,45 @@ func (o *object) attributes(attributes pcommon.Map, dropped uint32) {
 	o.count("droppedAttributesCount", dropped)
 }
 
+// appendMap writes nearly all of what there is: without `object`, whose checks take a third of it.
 func appendMap(b []byte, values pcommon.Map) []byte {
 	b = append(b, '[')
-	first := true
+	start := len(b)
 	for key, value := range values.All() {
-		if !first {
+		if len(b) > start {
 			b = append(b, ',')
 		}
-		first = false
-		o := begin(b)
-		o.text("key", key)
-		o.field("value")
-		o.b = appendValue(o.b, value)
-		b = o.end()
+		if key == "" {
+			b = append(b, `{"value":`...)
+		} else {
+			b = append(appendText(append(b, `{"key":`...), key), `,"value":`...)
+		}
+		b = append(appendValue(b, value), '}')
 	}
 	return append(b, ']')
 }
 
 func appendValue(b []byte, value pcommon.Value) []byte {
-	o := begin(b)
 	switch value.Type() {
 	case pcommon.ValueTypeStr:
-		o.field("stringValue")
-		o.b = appendText(o.b, value.Str())
+		b = appendText(append(b, `{"stringValue":`...), value.Str())
 	case pcommon.ValueTypeBool:
-		o.field("boolValue")
-		o.b = strconv.AppendBool(o.b, value.Bool())
+		b = strconv.AppendBool(append(b, `{"boolValue":`...), value.Bool())
 	case pcommon.ValueTypeInt:
-		o.field("intValue")
-		o.b = append(strconv.AppendInt(append(o.b, '"'), value.Int(), 10), '"')
+		b = append(strconv.AppendInt(append(b, `{"intValue":"`...), value.Int(), 10), '"')
 	case pcommon.ValueTypeDouble:
-		o.field("doubleValue")
-		o.b = appendDouble(o.b, value.Double())
+		b = appendDouble(append(b, `{"doubleValue":`...), value.Double())
 	case pcommon.ValueTypeSlice:
-		o.field("arrayValue")
-		o.b = appendSlice(o.b, value.Slice())
+		b = appendSlice(append(b, `{"arrayValue":`...), value.Slice())
 	case pcommon.ValueTypeMap:
-		o.field("kvlistValue")
-		o.b = appendList(o.b, value.Map())
+		b = appendList(append(b, `{"kvlistValue":`...), value.Map())
 	case pcommon.ValueTypeBytes:
-		o.field("bytesValue")
-		o.b = append(base64.StdEncoding.AppendEncode(append(o.b, '"'), value.Bytes().AsRaw()), '"')
+		bytes := value.Bytes().AsRaw()
+		b = append(base64.StdEncoding.AppendEncode(append(b, `{"bytesValue":"`...), bytes), '"')
 	case pcommon.ValueTypeEmpty:
+		b = append(b, '{')
 	}
-	return o.end()
+	return append(b, '}')
 }
 
 func appendSlice(b []byte, values pcommon.Slice) []byte {
