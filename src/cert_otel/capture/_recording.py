@@ -130,9 +130,13 @@ def _let_wait(
     attributes: dict[str, Any],
 ) -> bool:
     late = put_late(call.span, attributes, partial(_finish_late, call, outcome, instruments))
-    if late is not None and instruments is not None:
+    if late is None:
+        return False
+    # They are in the attributes; what waits is to hold no second copy.
+    call.system_instructions = call.input_messages = call.output_messages = call.tools = None
+    if instruments is not None:
         instruments.backlog.add(late)
-    return late is not None
+    return True
 
 
 def _finish_late(
