@@ -8,7 +8,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Barrier
+from threading import Barrier, Event
 from typing import TYPE_CHECKING, Any
 from unittest.mock import Mock
 
@@ -19,7 +19,7 @@ from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, SpanProcessor, Tra
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
 from tests.capture.conftest import OPENAI, ScriptedEndpoint, fill_nothing
 
-from cert_otel import semconv
+from cert_otel import config, semconv
 from cert_otel.capture import Call, Telemetry, _late, _recording, begin_call
 from cert_otel.records import Usage
 
@@ -167,10 +167,8 @@ class TestSpan:
 
         assert (desk.last.attributes or {})[semconv.REQUEST_STOP_SEQUENCES] == ("a", "b")
 
-    def test_several_look(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-        """It is worked out once, and nobody sees half of it."""
-        price = Mock(side_effect=_recording._price)
-        monkeypatch.setattr(_recording, "_price", price)
+    def test_several_look(self, desk: Desk) -> None:
+        """Nobody sees half of it, and it is recorded once."""
         desk.run()
         barrier = Barrier(8)
 
@@ -181,8 +179,48 @@ class TestSpan:
         with ThreadPoolExecutor(8) as pool:
             sizes = set(pool.map(look, range(8)))
 
-        price.assert_called_once()
-        assert len(sizes) == 1
+        assert sizes == {len(desk.last.attributes or {})}
+        assert desk.count() == 1
+
+    def test_a_look_within_a_look(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A signal's handler, or a log's, that reads the span finds everything as well."""
+        seen: list[int] = []
+        price = _recording._price
+
+        def look_and_price(*args: Any) -> Any:
+            if not seen:
+                seen.append(0)
+                seen.append(len(desk.last.attributes or {}))
+            return price(*args)
+
+        monkeypatch.setattr(_recording, "_price", look_and_price)
+        desk.run()
+
+        assert len(desk.last.attributes or {}) == seen[1]
+
+    def test_an_interrupted_look(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        """After Ctrl-C the next look finds everything."""
+        with monkeypatch.context() as patch:
+            patch.setattr(_recording, "_price", Mock(side_effect=KeyboardInterrupt))
+            desk.run()
+            with pytest.raises(KeyboardInterrupt):
+                len(desk.last.attributes or {})
+
+        assert dict(desk.last.attributes or {}).items() >= ANSWERED.items()
+        assert desk.count() == 1
+
+    def test_settings_that_change(self, desk: Desk) -> None:
+        """The settings of a call are those of its time."""
+
+        def ask(call: Call) -> None:
+            call.user = "ann"
+
+        desk.run(ask)
+        expected = dict(desk.last.attributes or {})[semconv.ENDUSER_PSEUDO_ID]
+        desk.run(ask)
+        config.configure(hash_key="another")
+
+        assert (desk.last.attributes or {})[semconv.ENDUSER_PSEUDO_ID] == expected
 
     def test_few_attributes(self) -> None:
         """Where a span may have few attributes, the SDK decides which."""
@@ -213,7 +251,6 @@ class TestSpan:
         """A span that was looked at holds on to nothing of the call."""
         desk.run()
         len(desk.last.attributes or {})
-        desk.collect()
         gc.collect()
 
         assert not [one for one in gc.get_objects() if type(one) is Call]
@@ -225,7 +262,8 @@ class TestMetrics:
         desk.run()
 
         assert desk.count() == 1
-        assert not is_waiting(desk.last)
+        assert dict(desk.last.attributes or {}).items() >= ANSWERED.items()
+        assert desk.count() == 1
 
     def test_once(self, desk: Desk) -> None:
         """Looked at before and after, it is counted once."""
@@ -239,10 +277,37 @@ class TestMetrics:
         """Neither the backlog grows without end, nor is a call missed."""
         for _ in range(_late.MOST_WAITING + 50):
             desk.run()
+        desk.unread.spans.clear()
+        gc.collect()
 
-        waiting = sum(map(is_waiting, desk.unread.spans))
-        assert _late.MOST_WAITING - 50 <= waiting <= _late.MOST_WAITING
+        held = [one for one in gc.get_objects() if type(one) is Call]
+        assert len(held) <= _late.MOST_WAITING
         assert desk.count() == _late.MOST_WAITING + 50
+
+    def test_collected_while_somebody_records(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A collection, the last one before the exit too, waits for what is being recorded."""
+        begun, go_on = Event(), Event()
+        write = _recording._write_metrics
+
+        def write_slowly(*args: Any) -> None:
+            begun.set()
+            go_on.wait(10)
+            write(*args)
+
+        monkeypatch.setattr(_recording, "_write_metrics", write_slowly)
+        desk.run()
+        with ThreadPoolExecutor(2) as pool:
+            look = pool.submit(lambda: len(desk.last.attributes or {}))
+            begun.wait(10)
+            count = pool.submit(desk.count)
+            desk.run()  # the application does not wait
+            assert not count.done()
+            go_on.set()
+            look.result(10)
+
+            assert count.result(10) == 2
 
     def test_examples(self, desk: Desk) -> None:
         """Examples of slow or unlikely answers name the call's span."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from cert_otel import config, semconv
+from cert_otel import semconv
 from cert_otel.capture._content import exportable, exportable_tree
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ _INT32: Final = 2**31
 _NUMBERS: Final = (int, float)
 
 
-def add_usage(attributes: dict[str, Any], usage: Usage) -> None:
+def add_usage(attributes: dict[str, Any], usage: Usage, profile: semconv.ProfileName) -> None:
     """Add the tokens that were reported."""
     if usage.input_tokens is not None:
         attributes[semconv.USAGE_INPUT_TOKENS] = usage.input_tokens
@@ -26,7 +26,7 @@ def add_usage(attributes: dict[str, Any], usage: Usage) -> None:
     if usage.cache_read_tokens is not None:
         attributes[semconv.USAGE_CACHE_READ_TOKENS] = usage.cache_read_tokens
     if usage.cache_write_tokens is not None:
-        for name in semconv.PROFILES[config.get_config().semconv].cache_write_tokens:
+        for name in semconv.PROFILES[profile].cache_write_tokens:
             attributes[name] = usage.cache_write_tokens
     if usage.reasoning_tokens is not None:
         attributes[semconv.USAGE_REASONING_TOKENS] = usage.reasoning_tokens

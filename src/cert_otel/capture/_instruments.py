@@ -67,7 +67,7 @@ class Total:
 
     def _observe(self, _: CallbackOptions) -> list[Observation]:
         # Sums are asked for before histograms are read, so that none of these misses a call.
-        self._backlog.settle()
+        self._backlog.record_all()
         with self._lock:
             sums = list(self._sums.items())
         return [Observation(amount, dict(key)) for key, amount in sums]

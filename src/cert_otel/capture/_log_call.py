@@ -136,7 +136,7 @@ def _add_cost(
 ) -> None:
     usage = attempt("log_call", _to_usage, tokens)
     if usage is not None:
-        add_usage(attributes, usage)
+        add_usage(attributes, usage, config.get_config().semconv)
     if not get_ambient().cost_tracking:
         return
     aliases = config.get_config().cost_aliases

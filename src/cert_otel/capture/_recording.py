@@ -5,14 +5,13 @@ Each of these is attempted by itself: what goes wrong with one leaves the others
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from opentelemetry.trace import Status, StatusCode
 
 from cert_otel import semconv
-from cert_otel.capture import _duplicates, _finalisers
+from cert_otel.capture import _duplicates
 from cert_otel.capture._ambient import NOTHING, ambient_attributes
 from cert_otel.capture._attributes import (
     add_cost,
@@ -31,7 +30,7 @@ from cert_otel.pricing import price_call
 from cert_otel.records import Cost
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from opentelemetry.context import Context
     from opentelemetry.trace import Span
@@ -108,6 +107,8 @@ def _gather(call: Call) -> dict[str, Any]:
     make_exportable(attributes)
     # From here on nothing comes from outside unchecked: texts by `make_encodable`, counts, sums
     # and JSON of ours.
+    if call.user is not None and call.inference_data is None:
+        attributes.setdefault(semconv.ENDUSER_PSEUDO_ID, pseudonymise(call.user))
     if call.settings.capture_content and call.inference_data is None:
         attempt("content", _add_content, call, attributes)
     return attributes
@@ -129,34 +130,48 @@ def _let_wait(
     instruments: Instruments | None,
     attributes: dict[str, Any],
 ) -> bool:
-    late = put_late(call.span, attributes, partial(_finish_late, call, outcome, instruments))
-    if late is None:
+    late = _LateCall(call, outcome, instruments)
+    if not put_late(call.span, attributes, late):
         return False
-    # They are in the attributes; what waits is to hold no second copy.
+    # They are in the span; what waits is to hold no second copy.
+    call.attributes = {}
     call.system_instructions = call.input_messages = call.output_messages = call.tools = None
     if instruments is not None:
         instruments.backlog.add(late)
     return True
 
 
-def _finish_late(
-    call: Call,
-    outcome: StreamOutcome | None,
-    instruments: Instruments | None,
-    attributes: dict[str, Any],
-) -> Callable[[], object]:
-    """Add what is still missing to the attributes; return what records the metrics."""
-    if call.fork_generation != _finalisers.fork_generation:
-        return _do_nothing  # the copy in a fork: the call is the parent's to record
-    cost, stats = _assess(call, outcome)
-    attempt("write_span", _complete, call, attributes, outcome, cost, stats)
-    if instruments is None:
-        return _do_nothing
-    return partial(attempt, "write_metrics", _write_metrics, call, instruments, cost, stats)
+class _LateCall:
+    """A call that is worked out when its span is read or metrics are collected."""
 
+    __slots__ = ("_assessed", "_call", "_instruments", "_outcome")
 
-def _do_nothing() -> None:
-    pass
+    def __init__(
+        self, call: Call, outcome: StreamOutcome | None, instruments: Instruments | None
+    ) -> None:
+        self._call = call
+        self._outcome = outcome
+        self._instruments = instruments
+        self._assessed: tuple[Cost | None, LogprobStats | None] | None = None
+
+    def complete(self, attributes: dict[str, Any]) -> None:
+        cost, stats = self._assess()
+        attempt("write_span", _complete, self._call, attributes, self._outcome, cost, stats)
+
+    def look_on(self) -> None:
+        if self._instruments is not None:
+            self._instruments.backlog.record_some()
+
+    def record(self) -> None:
+        if self._instruments is None:
+            return
+        cost, stats = self._assess()
+        attempt("write_metrics", _write_metrics, self._call, self._instruments, cost, stats)
+
+    def _assess(self) -> tuple[Cost | None, LogprobStats | None]:
+        if self._assessed is None:
+            self._assessed = _assess(self._call, self._outcome)
+        return self._assessed
 
 
 def _assess(call: Call, outcome: StreamOutcome | None) -> tuple[Cost | None, LogprobStats | None]:
@@ -208,7 +223,7 @@ def _complete(
     if call.inference_data is None:
         _add_response(call, attributes)
         if call.usage is not None:
-            add_usage(attributes, call.usage)
+            add_usage(attributes, call.usage, call.settings.semconv)
     _add_ours(call, attributes, outcome, cost, stats)
 
 
@@ -252,8 +267,6 @@ def _add_response(call: Call, attributes: dict[str, Any]) -> None:
         )
     if call.error_type is not None:
         attributes[semconv.ERROR_TYPE] = make_encodable(call.error_type)
-    if call.user is not None:
-        attributes.setdefault(semconv.ENDUSER_PSEUDO_ID, pseudonymise(call.user))
 
 
 def _add_ours(
