@@ -38,7 +38,6 @@ OUTPUT_TYPE: Final = "gen_ai.output.type"
 CONVERSATION_ID: Final = "gen_ai.conversation.id"
 AGENT_NAME: Final = "gen_ai.agent.name"
 TOOL_NAME: Final = "gen_ai.tool.name"
-DATA_SOURCE_ID: Final = "gen_ai.data_source.id"
 EMBEDDINGS_DIMENSION_COUNT: Final = "gen_ai.embeddings.dimension.count"
 
 # -- GenAI: what came back -----------------------------------------------------------------
@@ -464,7 +463,6 @@ class OpenLLMetry:
 
     PREFIX: Final = "traceloop."
     SPAN_KIND: Final = "traceloop.span.kind"
-    WORKFLOW_NAME: Final = "traceloop.workflow.name"
     ENTITY_NAME: Final = "traceloop.entity.name"
     ENTITY_INPUT: Final = "traceloop.entity.input"
     ENTITY_OUTPUT: Final = "traceloop.entity.output"
@@ -547,9 +545,6 @@ class OpenLIT:
     COST: Final = "gen_ai.usage.cost"
     TIME_TO_FIRST_TOKEN: Final = "gen_ai.server.time_to_first_token"  # noqa: S105 - a name
     """Seconds, on spans of calls that were not streamed too."""
-    OPERATION_TYPE: Final = "gen_ai.type"
-    ENDPOINT: Final = "gen_ai.endpoint"
-    SDK_NAME: Final = "telemetry.sdk.name"
 
 
 class Logfire:
@@ -605,7 +600,6 @@ class Vercel:
     REASONING_DETAIL: Final = "ai.usage.outputTokenDetails.reasoningTokens"
     VALUE: Final = "ai.value"
     VALUES: Final = "ai.values"
-    DOCUMENTS: Final = "ai.documents"
     TOOL_NAME: Final = "ai.toolCall.name"
     TOOL_ARGUMENTS: Final = "ai.toolCall.args"
     TOOL_RESULT: Final = "ai.toolCall.result"

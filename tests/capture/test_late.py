@@ -6,6 +6,7 @@ import copy
 import gc
 import subprocess
 import sys
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier, Event
@@ -24,7 +25,6 @@ from cert_otel.capture import Call, Telemetry, _late, _recording, begin_call
 from cert_otel.records import Usage
 
 if TYPE_CHECKING:
-    from collections import Counter
     from collections.abc import Callable, Sequence
 
 ANSWERED = {
@@ -274,14 +274,16 @@ class TestMetrics:
         assert desk.count() == 1
 
     def test_spans_that_nobody_reads(self, desk: Desk) -> None:
-        """Neither the backlog grows without end, nor is a call missed."""
+        """Neither the backlog grows without end, nor is a span held, nor a call missed."""
+        before = Counter(type(one) for one in gc.get_objects())
         for _ in range(_late.MOST_WAITING + 50):
             desk.run()
         desk.unread.spans.clear()
         gc.collect()
 
-        held = [one for one in gc.get_objects() if type(one) is Call]
-        assert len(held) <= _late.MOST_WAITING
+        held = Counter(type(one) for one in gc.get_objects())
+        assert held[Call] - before[Call] <= _late.MOST_WAITING
+        assert held[_late.LateAttributes] <= before[_late.LateAttributes]
         assert desk.count() == _late.MOST_WAITING + 50
 
     def test_collected_while_somebody_records(

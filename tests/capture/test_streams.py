@@ -149,6 +149,7 @@ class TestStream:
             yield note([])
 
         call = bench.begin()
+        span = call.span
         stream = Stream([])
         stream._iterator = produce()
         before = context.get_current()
@@ -156,7 +157,7 @@ class TestStream:
         for _ in stream._iterator:
             assert context.get_current() is before
 
-        assert current == [call.span]
+        assert current == [span]
 
 
 class TestClose:

@@ -115,7 +115,7 @@ class TestSchema:
 
         assert {key: value for key, value in SCHEMA.items() if key != "$comment"} == expected
         subprocess.run(
-            [sys.executable, str(ROOT / "scripts" / "record_schema.py"), "--check"], check=True
+            [sys.executable, str(ROOT / "scripts" / "write_schemas.py"), "--check"], check=True
         )
 
     def test_lines_are_valid(self, tmp_path: Path) -> None:

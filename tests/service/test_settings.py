@@ -189,7 +189,7 @@ class TestSchema:
     def test_it_is_up_to_date(self) -> None:
         """The schema in docs is the one that the structs give."""
         subprocess.run(
-            [sys.executable, str(ROOT / "scripts" / "service_schema.py"), "--check"], check=True
+            [sys.executable, str(ROOT / "scripts" / "write_schemas.py"), "--check"], check=True
         )
 
     @pytest.mark.parametrize(

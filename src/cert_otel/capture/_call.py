@@ -9,11 +9,11 @@ call becomes, `_recording` says.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
-from opentelemetry.context import get_current
-from opentelemetry.trace import get_current_span, set_span_in_context
+from opentelemetry.context import Context, get_current
+from opentelemetry.trace import INVALID_SPAN, get_current_span, set_span_in_context
 
 from cert_otel import config, semconv
 from cert_otel.capture import _duplicates, _finalisers, _guard
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextvars import Token
 
-    from opentelemetry.context import Context
     from opentelemetry.trace import Span
 
     from cert_otel.capture._ambient import Ambient
@@ -36,6 +35,9 @@ if TYPE_CHECKING:
     from cert_otel.capture._providers import Target
     from cert_otel.capture._telemetry import Telemetry
     from cert_otel.records import Kind, StreamOutcome, Usage
+
+
+_NOWHERE: Final = Context()
 
 
 class ChunkReader(Protocol):
@@ -281,6 +283,8 @@ class Call(msgspec.Struct, eq=False, weakref=True):
                 self.span.end(self.end_ns)
             except Exception as error:  # noqa: BLE001 - the guard
                 _guard.report("end", error)
+            # What waits for its metrics, or a stream that is kept, is to hold no span.
+            self.span, self.context = INVALID_SPAN, _NOWHERE
 
 
 def begin_call(

@@ -1,8 +1,8 @@
 """What a finished call becomes, worked out when somebody looks.
 
 Price, statistics and metrics are nobody's business until a span is exported or metrics are
-collected. Worked out there, for many calls in a row, they take less than half of the processor
-time that they take between two requests of an application, and none of its threads waits.
+collected. Worked out there, for many calls in a row, they keep no thread of the application
+waiting, and find the processor's caches warm.
 
 The span ends on time. Its attributes are complete for whoever reads them: the first look, by
 whatever processor or exporter, works them out. Everything that the application could still
@@ -19,8 +19,8 @@ from opentelemetry.attributes import BoundedAttributes
 
 from cert_otel.capture import _finalisers
 
-MOST_WAITING: Final = 256
-"""Calls whose metrics may wait while nobody reads their spans; a waiting one holds its span."""
+MOST_WAITING: Final = 1_024
+"""Calls whose metrics may wait while nobody reads their spans: twice what the SDK exports at once."""
 _AT_ONCE: Final = 2
 """How many are recorded at each look, and at each call beyond: none pays for all."""
 _PATIENCE_S: Final = 5.0
@@ -35,10 +35,6 @@ class Late(Protocol):
 
     def complete(self, attributes: dict[str, Any]) -> None:
         """Add the attributes that are missing. May run again, and in several threads at once."""
-        ...
-
-    def look_on(self) -> None:
-        """Hear that the attributes have been completed, once or more."""
         ...
 
     def record(self) -> None:
@@ -64,7 +60,6 @@ class LateAttributes(BoundedAttributes):
         late.complete(whole)
         fields["_dict"] = whole
         fields.pop(_LATE, None)
-        late.look_on()
         return whole
 
     @_dict.setter

@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from opentelemetry.trace import Status, StatusCode
+from opentelemetry.context import Context
+from opentelemetry.trace import NonRecordingSpan, Status, StatusCode, set_span_in_context
 
 from cert_otel import semconv
 from cert_otel.capture import _duplicates
@@ -32,7 +33,6 @@ from cert_otel.records import Cost
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from opentelemetry.context import Context
     from opentelemetry.trace import Span
 
     from cert_otel.capture._call import Call
@@ -96,7 +96,7 @@ def record_call(call: Call, outcome: StreamOutcome | None) -> None:
         except Exception as error:  # noqa: BLE001 - the guard
             report("write_span", error)
     if instruments is not None:
-        attempt("write_metrics", _write_metrics, call, instruments, cost, stats)
+        attempt("write_metrics", _write_metrics, call, instruments, call.context, cost, stats)
 
 
 def _gather(call: Call) -> dict[str, Any]:
@@ -142,9 +142,12 @@ def _let_wait(
 
 
 class _LateCall:
-    """A call that is worked out when its span is read or metrics are collected."""
+    """A call that is worked out when its span is read or metrics are collected.
 
-    __slots__ = ("_assessed", "_call", "_instruments", "_outcome")
+    It holds no span: one that is dropped unread is gone, however long its metrics wait.
+    """
+
+    __slots__ = ("_assessed", "_call", "_instruments", "_outcome", "_span_context")
 
     def __init__(
         self, call: Call, outcome: StreamOutcome | None, instruments: Instruments | None
@@ -152,13 +155,12 @@ class _LateCall:
         self._call = call
         self._outcome = outcome
         self._instruments = instruments
+        self._span_context = call.span.get_span_context()
         self._assessed: tuple[Cost | None, LogprobStats | None] | None = None
 
     def complete(self, attributes: dict[str, Any]) -> None:
         cost, stats = self._assess()
         attempt("write_span", _complete, self._call, attributes, self._outcome, cost, stats)
-
-    def look_on(self) -> None:
         if self._instruments is not None:
             self._instruments.backlog.record_some()
 
@@ -166,7 +168,10 @@ class _LateCall:
         if self._instruments is None:
             return
         cost, stats = self._assess()
-        attempt("write_metrics", _write_metrics, self._call, self._instruments, cost, stats)
+        context = set_span_in_context(NonRecordingSpan(self._span_context), Context())
+        attempt(
+            "write_metrics", _write_metrics, self._call, self._instruments, context, cost, stats
+        )
 
     def _assess(self) -> tuple[Cost | None, LogprobStats | None]:
         if self._assessed is None:
@@ -351,7 +356,11 @@ def _emit_details(call: Call, attributes: dict[str, Any]) -> None:
 
 
 def _write_metrics(
-    call: Call, instruments: Instruments, cost: Cost | None, stats: LogprobStats | None
+    call: Call,
+    instruments: Instruments,
+    context: Context,
+    cost: Cost | None,
+    stats: LogprobStats | None,
 ) -> None:
     attributes = _start_attributes(call)
     if call.response_model is not None:
@@ -360,21 +369,23 @@ def _write_metrics(
         # Whoever owns the span records these two for it.
         if call.usage is not None:
             instruments.record_usage(call.usage, attributes)
-        _write_durations(call, instruments, attributes)
+        _write_durations(call, instruments, context, attributes)
     if cost is not None:
         if cost.currency == _METRIC_CURRENCY:  # prices of the user's own may be in another
             instruments.record_cost(cost.amount, attributes)
     elif call.ambient.cost_tracking and call.usage is not None:
         instruments.record_unpriced(attributes)
     if stats is not None and (perplexity := stats.perplexity) is not None:
-        instruments.record_perplexity(perplexity, attributes, call.context)
+        instruments.record_perplexity(perplexity, attributes, context)
 
 
-def _write_durations(call: Call, instruments: Instruments, attributes: dict[str, Any]) -> None:
+def _write_durations(
+    call: Call, instruments: Instruments, context: Context, attributes: dict[str, Any]
+) -> None:
     if call.error_type is not None:
         attributes = {**attributes, semconv.ERROR_TYPE: call.error_type}
     duration_s = (call.end_ns - call.start_ns) / _NS_PER_S
-    instruments.record_duration(duration_s, attributes, call.context)
+    instruments.record_duration(duration_s, attributes, context)
     if call.chunk_count:
         first_s, mean_s = _first_chunk_s(call), _mean_chunk_s(call)
-        instruments.record_chunks(first_s, mean_s, attributes, call.context)
+        instruments.record_chunks(first_s, mean_s, attributes, context)

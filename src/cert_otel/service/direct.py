@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import queue
-import socket
 import socketserver
 import threading
 from concurrent.futures import Future
@@ -175,13 +174,3 @@ async def ask(path: Path, question: Question, *, timeout_s: float = PATIENCE_S) 
                 writer.close()
     except (OSError, TimeoutError, ValueError) as problem:
         raise UnansweredError(f"no scorer answers: {type(problem).__name__}") from None
-
-
-def is_listening(path: Path) -> bool:
-    """Whether a worker listens at a path."""
-    with socket.socket(socket.AF_UNIX) as probe:
-        try:
-            probe.connect(str(path))
-        except OSError:
-            return False
-        return True

@@ -134,8 +134,6 @@ class Scorer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """The share of traces that is scored; the rest is recorded as skipped."""
     batch_tokens: Whole | None = None
     """Tokens in a batch; by the memory of the device when left out."""
-    batch_wait_s: Annotated[float, msgspec.Meta(ge=0, le=60)] = 0.2
-    """How long a batch that is not full waits for more."""
     read_ahead_mib: Whole = 64
     """What is taken out of the inbox at once, to be sorted by length."""
     max_text_chars: Whole = 1_000_000

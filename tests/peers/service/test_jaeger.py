@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import pytest
-from collector_harness import Chain, Sink, find_port
-from peer_application import SERVICE, send_by_grpc
-from peer_harness import CertServe, Program, fetch_json, list_scores, wait_for
+from collector_harness import find_port
+from peer_application import SERVICE
+from peer_harness import CertServe, Program, fetch_json, list_scores
 from peer_programs import get_program
+from trace_only import send_trace
 
 from cert_otel import semconv
 
@@ -81,30 +82,8 @@ class TestThroughTheCollector:
         self, tmp_path: Path, jaeger: Jaeger, service: CertServe
     ) -> None:
         """trace-only-backend.yaml: Jaeger has the trace, and a child of the call for each score."""
-        (tmp_path / "collector").mkdir()
-        with (
-            Sink() as backend,
-            Chain(
-                tmp_path / "collector",
-                service,
-                backend,
-                overlays=["trace-only-backend.yaml"],
-                environment={"BACKEND_TRACES": jaeger.endpoint},
-            ) as chain,
-        ):
-            chain.collector.start()
-            service.start(deliver={"to": ["span"], "endpoint": f"http://{chain.collector.results}"})
-            sent = send_by_grpc(chain.collector.endpoint)
-            (record,) = service.wait_for_records(1)
-            scores = list_scores(record)
-            spans = wait_for(
-                lambda: (
-                    found
-                    if len(found := jaeger.list_spans(sent.trace_id)) == 2 + len(scores)
-                    else None
-                ),
-                what="the whole trace in Jaeger",
-            )
+        sent, record, spans = send_trace(tmp_path, service, jaeger.endpoint, jaeger.list_spans)
+        scores = list_scores(record)
 
         names = {span["spanID"]: span["operationName"] for span in spans}
         assert names[sent.root] == "handle request"

@@ -12,6 +12,7 @@ from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExport
 from peer_application import export, make_request, send_by_grpc
 from peer_harness import CertServe, Program, fetch_json, list_scores, read_counts, wait_for
 from peer_programs import get_program
+from trace_only import send_trace
 
 from cert_otel import semconv
 
@@ -146,30 +147,8 @@ class TestSpans:
         self, tmp_path: Path, phoenix: Phoenix, service: CertServe
     ) -> None:
         """trace-only-backend.yaml: Phoenix has the trace, and a child of the call for each score."""
-        (tmp_path / "collector").mkdir()
-        with (
-            Sink() as backend,
-            Chain(
-                tmp_path / "collector",
-                service,
-                backend,
-                overlays=["trace-only-backend.yaml"],
-                environment={"BACKEND_TRACES": phoenix.endpoint},
-            ) as chain,
-        ):
-            chain.collector.start()
-            service.start(deliver={"to": ["span"], "endpoint": f"http://{chain.collector.results}"})
-            sent = send_by_grpc(chain.collector.endpoint)
-            (record,) = service.wait_for_records(1)
-            scores = list_scores(record)
-            spans = wait_for(
-                lambda: (
-                    found
-                    if len(found := phoenix.list_spans(sent.trace_id)) == 2 + len(scores)
-                    else None
-                ),
-                what="the whole trace in Phoenix",
-            )
+        sent, record, spans = send_trace(tmp_path, service, phoenix.endpoint, phoenix.list_spans)
+        scores = list_scores(record)
 
         children = [one for one in spans if one["parent_id"] == sent.call]
         assert {
