@@ -235,8 +235,11 @@ def make_calls(client: openai.OpenAI) -> dict[str, Callable[[], None]]:
 def time_calls(call: Callable[[], None], count: int) -> tuple[int, int, int]:
     """Return CPU and wall nanoseconds of `count` calls, and their CPU with the export of the spans.
 
-    Spans and garbage of earlier calls are not their fault.
+    Spans and garbage of earlier calls are not their fault, nor that other processes had the
+    processor's caches: some calls go before.
     """
+    for _ in range(count):
+        call()
     flush()
     gc.collect()
     wall, cpu = time.perf_counter_ns(), time.process_time_ns()

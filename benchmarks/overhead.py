@@ -4,7 +4,8 @@ Calls of the openai SDK are timed with cert-otel, with three other instrumentors
 versions, with one bare span of the SDK around each request, which is the least that an
 instrumentor can take, and with none; the transport answers in the same process, so the SDK is all there is.
 Content is off for all. cert-otel prices each call and computes its perplexity, the others do
-neither. Each round starts a process per variant; these take turns, in another order each time.
+neither. Each round starts a process per variant; these take turns, in another order each time,
+and each turn begins with as many calls that do not count: other processes had the caches.
 Of a round each variant's best turn counts, since what disturbs only ever adds, as difference to
 that of the uninstrumented process; of all rounds, the median, shown with the quartiles.
 

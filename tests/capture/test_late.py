@@ -21,7 +21,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, Sp
 from tests.capture.conftest import OPENAI, ScriptedEndpoint, fill_nothing
 
 from cert_otel import config, semconv
-from cert_otel.capture import Call, Telemetry, _late, _recording, begin_call
+from cert_otel.capture import Call, Telemetry, _late, _recording, begin_call, set_context
 from cert_otel.records import Usage
 
 if TYPE_CHECKING:
@@ -155,17 +155,41 @@ class TestSpan:
 
         assert [one.items() >= ANSWERED.items() for one in seen] == [True, True]
 
-    def test_application_changes_its_arguments(self, desk: Desk) -> None:
+    def test_application_changes_what_it_said(self, desk: Desk) -> None:
         """Attributes are those of the time of the call."""
-        stops = ["a", "b"]
+        groups = ["a", "b"]
+        with set_context(metadata={"groups": groups}):
+            desk.run()
+        groups.append("c")
+
+        assert (desk.last.attributes or {})[semconv.METADATA] == '{"groups":["a","b"]}'
+
+    def test_what_no_exporter_can_send(self, desk: Desk) -> None:
+        """It is replaced, or left out, at whatever time."""
 
         def ask(call: Call) -> None:
-            call.attributes[semconv.REQUEST_STOP_SEQUENCES] = stops
+            call.attributes |= {"number": 2**70, "text": "a\ud800", "list": ["\ud800", 1.5]}
 
         desk.run(ask)
-        stops.append("c")
 
-        assert (desk.last.attributes or {})[semconv.REQUEST_STOP_SEQUENCES] == ("a", "b")
+        found = desk.last.attributes or {}
+        assert "number" not in found
+        assert (found["text"], found["list"]) == ("a?", ("?", 1.5))
+
+    def test_model_of_a_wrong_type(self, desk: Desk, swallowed: Counter[str]) -> None:
+        """What goes wrong in the export's thread is counted there, and costs no other span."""
+        wrong: Any = 5
+
+        def answer_wrongly(call: Call) -> None:
+            call.response_model = wrong
+
+        endpoint = ScriptedEndpoint(semconv.OPERATION_CHAT, None, answer_wrongly)
+        call = begin_call(desk.telemetry, endpoint, OPENAI, model="gpt-4o", request=fill_nothing)
+        assert call is not None
+        call.succeed(answer_wrongly)
+
+        assert semconv.REQUEST_MODEL in (desk.last.attributes or {})
+        assert swallowed.pop("price") == 1
 
     def test_several_look(self, desk: Desk) -> None:
         """Nobody sees half of it, and it is recorded once."""

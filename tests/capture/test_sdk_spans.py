@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import pytest
 from opentelemetry.context import Context
@@ -162,6 +165,70 @@ class TestPattern:
         fields = ("_attributes", "_events", "_links", "_lock")
         own = [[id(vars(span)[name]) for name in fields] for span in made if exported]
         assert len({one for ids in own for one in ids}) == sum(map(len, own))
+
+    def test_what_is_exported_is_the_sdk_s(self) -> None:
+        """Its type, and each of its fields, also for who looks at these."""
+        provider = TracerProvider(shutdown_on_exit=False)
+        provider.add_span_processor(SimpleSpanProcessor(exporter := InMemorySpanExporter()))
+        tracer = provider.get_tracer("test")
+        starter = SpanStarter(tracer)
+        for _ in range(2):
+            starter.start("chat", {}, parent=Context(), at_ns=1).end(2)
+        tracer.start_span("chat", Context(), SpanKind.CLIENT, start_time=1).end(2)
+        _, made, plain = exporter.get_finished_spans()
+
+        assert type(made) is type(plain)
+        assert vars(made).keys() == vars(plain).keys()
+        own = {"_context", "_attributes", "_events", "_links"}
+        assert {name: vars(made)[name] for name in vars(made).keys() - own} == {
+            name: vars(plain)[name] for name in vars(plain).keys() - own
+        }
+        assert (made.events, made.links, made.dropped_events, made.dropped_links) == ((), (), 0, 0)
+
+    def test_lists_are_there_when_somebody_asks(self) -> None:
+        """Of several threads that add the first event, none is lost."""
+        starter = SpanStarter(make().get_tracer("test"))
+        starter.start("chat", {}, parent=Context(), at_ns=1)
+        with ThreadPoolExecutor(8) as pool:
+            for _ in range(50):
+                span: Any = starter.start("chat", {}, parent=Context(), at_ns=1)
+                barrier = Barrier(8)
+
+                def add(number: int, span: Any = span, barrier: Barrier = barrier) -> None:
+                    barrier.wait()
+                    span.add_event(str(number))
+
+                list(pool.map(add, range(8)))
+
+                assert sorted(event.name for event in span.events) == list("01234567")
+        assert span.links == ()
+
+    def test_lists_may_be_replaced(self) -> None:
+        """As some processors do, to take out what nobody shall see."""
+        starter = SpanStarter(make().get_tracer("test"))
+        for _ in range(2):
+            span: Any = starter.start("chat", {}, parent=Context(), at_ns=1)
+            span.add_event("secret")
+            span._events = span._new_events()
+
+        assert span.events == ()
+
+    @pytest.mark.parametrize("number", [0, 7, 2**64, 2**128])
+    def test_ids_of_any_generator(self, number: int) -> None:
+        """They are valid, or not, as the SDK would have it."""
+        ids = Mock(
+            **{
+                "generate_trace_id.return_value": number,
+                "generate_span_id.return_value": number,
+                "is_trace_id_random.return_value": True,
+            }
+        )
+        tracer = TracerProvider(id_generator=ids, shutdown_on_exit=False).get_tracer("test")
+        starter = SpanStarter(tracer)
+        for _ in range(2):
+            span = starter.start("chat", {}, parent=Context(), at_ns=1)
+
+        assert span.get_span_context() == tracer.start_span("chat").get_span_context()
 
     def test_a_child_is_in_its_parent_s_trace(self) -> None:
         """With its parent, and the state of the trace."""

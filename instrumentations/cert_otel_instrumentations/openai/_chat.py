@@ -13,6 +13,7 @@ from cert_otel_instrumentations.openai._fields import (
     fields_of,
     get,
     get_list,
+    get_logprob,
     get_text,
     pluck_logprobs,
 )
@@ -64,7 +65,8 @@ class ChatEndpoint:
         for choice in choices:
             known = fields_of(choice)
             reasons.append(as_text(known.get("finish_reason")) or "error")
-            logprobs += _read_logprobs(known.get("logprobs"))
+            if (given := known.get("logprobs")) is not None:
+                logprobs += _read_logprobs(given)
         if call.captures_content:
             call.output_messages = [output_message(choice) for choice in choices]
 
@@ -74,12 +76,11 @@ class ChatEndpoint:
 
 
 def _read_logprobs(logprobs: Any) -> list[Any]:
-    if logprobs is None:
-        return []
     fields = fields_of(logprobs)
-    values = pluck_logprobs(fields.get("content"))
-    refusal = fields.get("refusal")
-    return values + pluck_logprobs(refusal) if refusal else values
+    content, refusal = fields.get("content"), fields.get("refusal")
+    if not refusal:
+        return pluck_logprobs(content) if content else []
+    return pluck_logprobs(content) + pluck_logprobs(refusal)
 
 
 class _ChoiceText:
@@ -131,7 +132,7 @@ class _ChoiceText:
 class ChatStream:
     """Gathers the chunks of a chat completion."""
 
-    __slots__ = ("_call", "_captures", "_choices", "_logprobs", "_usage")
+    __slots__ = ("_call", "_captures", "_choices", "_logprobs", "_skims", "_usage")
 
     def __init__(self, call: Call) -> None:
         self._call = call
@@ -139,22 +140,43 @@ class ChatStream:
         self._choices: dict[Any, _ChoiceText] = {}
         self._logprobs: list[float | None] = []
         self._usage: Any = None
+        self._skims = False
+        """Which reply it is, is known, and texts are not asked for."""
 
     def read(self, chunk: Any) -> None:
         """Take identity, finish reason, usage, logprobs and, where captured, text."""
+        if self._skims:
+            try:
+                # One more token of the one choice, and nothing else: nearly all chunks are that.
+                (choice,) = chunk.choices
+                logprobs = choice.logprobs
+                if (
+                    chunk.usage is choice.finish_reason is None
+                    and not chunk.__pydantic_extra__
+                    and (logprobs is None or logprobs.refusal is None)
+                ):
+                    if logprobs is not None:
+                        self._logprobs += list(map(get_logprob, logprobs.content))
+                    return
+            except (AttributeError, TypeError, ValueError):
+                pass
+        self._read_any(chunk)
+
+    def _read_any(self, chunk: Any) -> None:
         fields = fields_of(chunk)
         if self._call.response_id is None:
             read_identity(self._call, fields)
+            self._skims = not self._captures and self._call.response_id is not None
         if "error" in fields:
             read_error(self._call, fields)
         usage = fields.get("usage")
         if usage is not None:
             self._usage = usage
             read_service(self._call, fields)
-        for choice in as_list(fields.get("choices")):
+        choices = fields.get("choices")
+        for choice in choices if type(choices) is list else as_list(choices):
             known = fields_of(choice)
-            logprobs = known.get("logprobs")
-            if logprobs is not None:
+            if (logprobs := known.get("logprobs")) is not None:
                 self._logprobs += _read_logprobs(logprobs)
             if self._captures or known.get("finish_reason") is not None:
                 self._read_text(known)

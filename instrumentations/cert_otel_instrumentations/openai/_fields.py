@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 MAX_COUNT: Final = 2**53
 """From here on a float, which prices and metrics work with, does not hold each integer."""
 _NOTHING: Final[Mapping[str, Any]] = {}
-_get_logprob: Final = attrgetter("logprob")
+get_logprob: Final = attrgetter("logprob")
 
 
 def fields_of(value: Any) -> Mapping[str, Any]:
@@ -20,6 +20,8 @@ def fields_of(value: Any) -> Mapping[str, Any]:
     For what is read at every call: asking a pydantic object for a field that it does not have
     takes 2.5 µs, its dictionary 0.03 µs. Objects come first, being what replies are made of.
     """
+    if value is None:  # to find out by an error takes 0.5 µs
+        return _NOTHING
     try:
         own, extra = value.__dict__, value.__pydantic_extra__
     except AttributeError:
@@ -76,6 +78,6 @@ def pluck_logprobs(tokens: Any) -> list[Any]:
     if not isinstance(tokens, (list, tuple)):
         return []
     try:
-        return list(map(_get_logprob, tokens))
+        return list(map(get_logprob, tokens))
     except AttributeError:  # decoded JSON
         return [get(token, "logprob") for token in tokens]

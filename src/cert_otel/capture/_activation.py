@@ -30,6 +30,8 @@ activate: Final[Callable[[Context], Token[Context]]] = (
     attach if _variable is None else _variable.set
 )
 """Make a context the current one; undo with `release`."""
+get_active: Final[Callable[[], Context]] = get_current if _variable is None else _variable.get
+"""Return the current context."""
 
 
 def release(token: Token[Any]) -> None:

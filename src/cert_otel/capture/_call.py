@@ -12,32 +12,41 @@ import time
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
-from opentelemetry.context import Context, get_current
-from opentelemetry.trace import INVALID_SPAN, get_current_span, set_span_in_context
+from opentelemetry.context import Context
+from opentelemetry.trace import (
+    INVALID_SPAN,
+    INVALID_SPAN_CONTEXT,
+    get_current_span,
+    set_span_in_context,
+)
 
 from cert_otel import config, semconv
 from cert_otel.capture import _duplicates, _finalisers, _guard
-from cert_otel.capture._activation import activate, release
+from cert_otel.capture._activation import activate, get_active, release
 from cert_otel.capture._ambient import get_ambient
 from cert_otel.capture._content import get_cleaner, make_encodable
 from cert_otel.capture._fingerprint import fingerprint_prompt
 from cert_otel.capture._guard import attempt
-from cert_otel.capture._recording import record_call, start_span
+from cert_otel.capture._recording import complete_late, record_call, record_late, start_span
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextvars import Token
 
-    from opentelemetry.trace import Span
+    from opentelemetry.trace import Span, SpanContext
 
     from cert_otel.capture._ambient import Ambient
     from cert_otel.capture._content import Message, Part
+    from cert_otel.capture._instruments import Instruments
+    from cert_otel.capture._logprobs import LogprobStats
     from cert_otel.capture._providers import Target
     from cert_otel.capture._telemetry import Telemetry
-    from cert_otel.records import Kind, StreamOutcome, Usage
+    from cert_otel.records import Cost, Kind, StreamOutcome, Usage
 
 
 _NOWHERE: Final = Context()
+_SPAN_KEY: Final = next(iter(set_span_in_context(INVALID_SPAN, _NOWHERE)))
+"""OpenTelemetry's own way copies a context twice to put one thing in."""
 
 
 class ChunkReader(Protocol):
@@ -95,7 +104,10 @@ class Call(msgspec.Struct, eq=False, weakref=True):
 
     # For the endpoint's readers to fill.
     attributes: dict[str, Any] = {}
-    """Further attributes of the span, by their names in `semconv`."""
+    """Further attributes of the span, by their names in `semconv`.
+
+    They are read after the call: a list or an object that the application holds is none of them.
+    """
     input_messages: list[Message] | None = None
     """In the conventions' form, cleaned; only where `captures_content`."""
     output_messages: list[Message] | None = None
@@ -134,6 +146,12 @@ class Call(msgspec.Struct, eq=False, weakref=True):
     finished: bool = False
     end_ns: int = 0
 
+    # For a call that waits until its span is read.
+    outcome: StreamOutcome | None = None
+    instruments: Instruments | None = None
+    span_context: SpanContext = INVALID_SPAN_CONTEXT
+    assessed: tuple[Cost | None, LogprobStats | None] | None = None
+
     __repr__ = object.__repr__  # a struct's own would show the content to whoever logs locals
 
     # -- begin ---------------------------------------------------------------------------
@@ -146,7 +164,8 @@ class Call(msgspec.Struct, eq=False, weakref=True):
             self.is_recording = self.span.is_recording()
         else:
             self.span = span = start_span(self, parent)
-            self.context = _duplicates.publish_inference(set_span_in_context(span, parent))
+            context = Context({**parent, _SPAN_KEY: span})
+            self.context = _duplicates.publish_inference(context)
             self.is_recording = span.is_recording()
         settings = self.settings
         self.captures_content = self.is_recording and (
@@ -286,6 +305,16 @@ class Call(msgspec.Struct, eq=False, weakref=True):
             # What waits for its metrics, or a stream that is kept, is to hold no span.
             self.span, self.context = INVALID_SPAN, _NOWHERE
 
+    # -- when its span is read, or metrics are collected ---------------------------------
+
+    def complete(self, attributes: dict[str, Any]) -> None:
+        """Add to its span's attributes those that were left to whoever looks first."""
+        complete_late(self, attributes)
+
+    def record(self) -> None:
+        """Record its metrics."""
+        record_late(self)
+
 
 def begin_call(
     telemetry: Telemetry,
@@ -311,7 +340,7 @@ def begin_call(
     """
     try:
         _finalisers.drain()
-        context = get_current()
+        context = get_active()
         if context and _duplicates.is_suppressed(context):
             return None
         call = Call(

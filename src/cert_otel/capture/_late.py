@@ -26,8 +26,8 @@ _AT_ONCE: Final = 2
 _PATIENCE_S: Final = 5.0
 """How long a collection waits for who is recording at the moment."""
 _LATE: Final = "_cert_otel_late"
-_ROOM: Final = 48
-"""Attributes that a call may still get: more than there are names of ours."""
+_ROOM: Final = 72
+"""Attributes that a call may still get: more than any has."""
 
 
 class Late(Protocol):

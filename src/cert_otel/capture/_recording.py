@@ -5,6 +5,7 @@ Each of these is attempted by itself: what goes wrong with one leaves the others
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from cert_otel.capture._call import Call
     from cert_otel.capture._instruments import Instruments
     from cert_otel.capture._logprobs import LogprobStats
+    from cert_otel.capture._providers import Target
     from cert_otel.records import StreamOutcome
 
 _NS_PER_S: Final = 1e9
@@ -45,31 +47,33 @@ _METRIC_CURRENCY: Final = "USD"
 """The unit of the metric: amounts in another currency cannot be added to it."""
 
 
-def _start_attributes(call: Call) -> dict[str, Any]:
-    """Return what is known before the request goes out, for samplers to decide by."""
-    target = call.target
+@lru_cache(maxsize=1024, typed=True)
+def _describe_start(
+    operation: str, model: str | None, target: Target
+) -> tuple[str, dict[str, Any]]:
+    """Return the name of a span, and what is known before the request goes out."""
     attributes: dict[str, Any] = {
-        semconv.OPERATION_NAME: call.endpoint.operation,
+        semconv.OPERATION_NAME: operation,
         semconv.PROVIDER_NAME: target.provider,
     }
-    if call.request_model is not None:
-        attributes[semconv.REQUEST_MODEL] = call.request_model
+    if model is not None:
+        attributes[semconv.REQUEST_MODEL] = model
     if target.host is not None:
         attributes[semconv.SERVER_ADDRESS] = target.host
     if target.port is not None:
         attributes[semconv.SERVER_PORT] = target.port
-    return attributes
+    return f"{operation} {model}" if model else operation, attributes
+
+
+def _start_attributes(call: Call) -> dict[str, Any]:
+    """Return what is known before the request goes out, for samplers to decide by."""
+    return _describe_start(call.endpoint.operation, call.request_model, call.target)[1].copy()
 
 
 def start_span(call: Call, parent: Context) -> Span:
     """Start the span of a call."""
-    operation, model = call.endpoint.operation, call.request_model
-    return call.telemetry.spans.start(
-        f"{operation} {model}" if model else operation,
-        _start_attributes(call),
-        parent=parent,
-        at_ns=call.start_ns,
-    )
+    name, attributes = _describe_start(call.endpoint.operation, call.request_model, call.target)
+    return call.telemetry.spans.start(name, attributes.copy(), parent=parent, at_ns=call.start_ns)
 
 
 def record_call(call: Call, outcome: StreamOutcome | None) -> None:
@@ -77,15 +81,13 @@ def record_call(call: Call, outcome: StreamOutcome | None) -> None:
     instruments = call.telemetry.instruments
     if not call.is_recording and instruments is None:
         return
-    if call.response_model is not None:
-        call.response_model = make_encodable(call.response_model)
     attributes = None
     # Not by `attempt`: its arguments' way through a tuple and a dictionary takes 1 µs in all.
     try:
         if call.is_recording:
-            attributes = _gather(call)
-            if _can_wait(call) and _let_wait(call, outcome, instruments, attributes):
+            if _let_wait(call, outcome, instruments):
                 return
+            attributes = _gather(call)
     except Exception as error:  # noqa: BLE001 - the guard
         report("write_span", error)
     cost, stats = _assess(call, outcome)
@@ -114,74 +116,67 @@ def _gather(call: Call) -> dict[str, Any]:
     return attributes
 
 
-def _can_wait(call: Call) -> bool:
-    """Whether nothing but attributes and metrics remains to be written: no status, no event."""
-    return not (
+def _let_wait(call: Call, outcome: StreamOutcome | None, instruments: Instruments | None) -> bool:
+    """Have a call worked out when somebody looks; `False`, with nothing done, where it cannot."""
+    if (
         call.foreign
         or call.inference_data is not None
         or call.error_type is not None
         or call.settings.capture_content_events
-    )
-
-
-def _let_wait(
-    call: Call,
-    outcome: StreamOutcome | None,
-    instruments: Instruments | None,
-    attributes: dict[str, Any],
-) -> bool:
-    late = _LateCall(call, outcome, instruments)
-    if not put_late(call.span, attributes, late):
+    ):
+        return False  # somebody else's span, a status or an event: they are due now
+    call.outcome, call.instruments = outcome, instruments
+    call.span_context = call.span.get_span_context()
+    is_all_ours = call.ambient is NOTHING and call.user is None and not call.captures_content
+    known = {} if is_all_ours else _gather(call)
+    if not put_late(call.span, known, call):
         return False
-    # They are in the span; what waits is to hold no second copy.
-    call.attributes = {}
-    call.system_instructions = call.input_messages = call.output_messages = call.tools = None
+    if not is_all_ours:
+        # They are in the span; what waits is to hold no second copy, nor who asked.
+        call.attributes, call.user = {}, None
+        call.system_instructions = call.input_messages = call.output_messages = call.tools = None
     if instruments is not None:
-        instruments.backlog.add(late)
+        instruments.backlog.add(call)
     return True
 
 
-class _LateCall:
-    """A call that is worked out when its span is read or metrics are collected.
+def complete_late(call: Call, attributes: dict[str, Any]) -> None:
+    """Add to the attributes of a call that has waited those that are missing."""
+    cost, stats = _assess_once(call)
+    attempt("write_span", _complete_late, call, attributes, cost, stats)
+    if call.instruments is not None:
+        call.instruments.backlog.record_some()
 
-    It holds no span: one that is dropped unread is gone, however long its metrics wait.
-    """
 
-    __slots__ = ("_assessed", "_call", "_instruments", "_outcome", "_span_context")
+def _complete_late(
+    call: Call, attributes: dict[str, Any], cost: Cost | None, stats: LogprobStats | None
+) -> None:
+    own = dict(call.attributes)
+    make_exportable(own)
+    attributes.update(own)
+    _complete(call, attributes, call.outcome, cost, stats)
 
-    def __init__(
-        self, call: Call, outcome: StreamOutcome | None, instruments: Instruments | None
-    ) -> None:
-        self._call = call
-        self._outcome = outcome
-        self._instruments = instruments
-        self._span_context = call.span.get_span_context()
-        self._assessed: tuple[Cost | None, LogprobStats | None] | None = None
 
-    def complete(self, attributes: dict[str, Any]) -> None:
-        cost, stats = self._assess()
-        attempt("write_span", _complete, self._call, attributes, self._outcome, cost, stats)
-        if self._instruments is not None:
-            self._instruments.backlog.record_some()
+def record_late(call: Call) -> None:
+    """Record the metrics of a call that has waited."""
+    if call.instruments is None:
+        return
+    cost, stats = _assess_once(call)
+    context = set_span_in_context(NonRecordingSpan(call.span_context), Context())
+    attempt("write_metrics", _write_metrics, call, call.instruments, context, cost, stats)
 
-    def record(self) -> None:
-        if self._instruments is None:
-            return
-        cost, stats = self._assess()
-        context = set_span_in_context(NonRecordingSpan(self._span_context), Context())
-        attempt(
-            "write_metrics", _write_metrics, self._call, self._instruments, context, cost, stats
-        )
 
-    def _assess(self) -> tuple[Cost | None, LogprobStats | None]:
-        if self._assessed is None:
-            self._assessed = _assess(self._call, self._outcome)
-        return self._assessed
+def _assess_once(call: Call) -> tuple[Cost | None, LogprobStats | None]:
+    if call.assessed is None:
+        call.assessed = _assess(call, call.outcome)
+    return call.assessed
 
 
 def _assess(call: Call, outcome: StreamOutcome | None) -> tuple[Cost | None, LogprobStats | None]:
     cost = stats = None
     try:
+        if call.response_model is not None:
+            call.response_model = make_encodable(call.response_model)
         cost = _price(call, outcome)
     except Exception as error:  # noqa: BLE001 - the guard
         report("price", error)

@@ -4,14 +4,13 @@ The SDK looks at every attribute and puts each in by a call of its own: of a cha
 is a third of what instrumentation costs. What is set here is checked by `make_exportable` or
 made by us, so it goes into the span's container in one go. And the SDK asks, for each span anew,
 what is the same for all: the first span is therefore its own work, and the next ones are made
-after it. Where a limit, a sampler, a processor or the span itself is not what the SDK brings by
+after it, without the lists that stay empty. Where a limit, a sampler, a processor or the span itself is not what the SDK brings by
 default, or has a field that is not known here, its public methods are used.
 """
 
 from __future__ import annotations
 
 import sys
-from collections import deque
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,6 +20,8 @@ from opentelemetry.trace import SpanContext, SpanKind, get_current_span
 from cert_otel.capture._late import LateAttributes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from opentelemetry.context import Context
     from opentelemetry.trace import Span, Tracer
 
@@ -51,7 +52,14 @@ _OWN: Final = frozenset(
 _OF_ATTRIBUTES: Final = frozenset(
     ["_dict", "maxlen", "dropped", "max_value_len", "_lock", "_immutable", "_extended_attributes"]
 )
-_OF_LISTS: Final = frozenset(["dropped", "_dq", "_lock"])
+_READ_AT_END: Final = frozenset(
+    ["_name", "_context", "_parent", "_status", "_start_time", "_end_time", "_attributes"]
+)
+_LISTS: Final = frozenset(["_events", "_links"])
+_OF_READABLE: Final = frozenset(
+    ["_resource", "_kind", "_instrumentation_info", "_instrumentation_scope"]
+)
+"""Fields of what is exported that are the same in all spans of a tracer."""
 _LOCK: Final = type(Lock())
 _MOST_AT_START: Final = 16
 """Attributes that a span may start with: more than we ever give it."""
@@ -106,31 +114,92 @@ class SpanStarter:
         return span
 
 
+_new: Final[Callable[[type[Any]], Any]] = object.__new__
+"""Make an object that is about to get all its fields at once."""
+_make_context: Final[Callable[[type[SpanContext], tuple[Any, ...]], SpanContext]] = tuple.__new__
+_TRACE_IDS: Final = 2**128
+_SPAN_IDS: Final = 2**64
+
+
+class WhenAsked:
+    """A field that is made when somebody asks for it; of several threads one makes it for all."""
+
+    __slots__ = ("_make", "_name")
+
+    def __init__(self, make: Callable[[Any], Any]) -> None:
+        self._make = make
+
+    def __set_name__(self, _: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, owner: Any, _: type | None = None) -> Any:
+        if owner is None:
+            return self
+        fields = vars(owner)
+        if (found := fields.get(self._name)) is not None:
+            return found
+        return fields.setdefault(self._name, self._make(owner))
+
+    def __set__(self, owner: Any, value: Any) -> None:
+        vars(owner)[self._name] = value
+
+
+class LeanSpan:
+    """What is mixed into the SDK's class of spans: two lists, made when somebody asks for them.
+
+    Few model calls have events or links, and an empty list of the SDK's is three objects that
+    the garbage collector looks at until the span is exported.
+    """
+
+    __slots__ = ()
+    _readable_type: type[Any]
+    _of_readable: dict[str, Any]
+    """`_OF_READABLE` with their values."""
+
+    _events = WhenAsked(lambda span: span._new_events())  # noqa: SLF001
+    _links = WhenAsked(lambda span: span._new_links(()))  # noqa: SLF001
+
+    def _readable_span(self) -> Any:
+        fields = self.__dict__
+        readable = _new(self._readable_type)
+        readable.__dict__ = {
+            **self._of_readable,
+            "_name": fields["_name"],
+            "_context": fields["_context"],
+            "_parent": fields["_parent"],
+            "_status": fields["_status"],
+            "_start_time": fields["_start_time"],
+            "_end_time": fields["_end_time"],
+            "_attributes": fields["_attributes"],
+            "_events": fields.get("_events", ()),
+            "_links": fields.get("_links", ()),
+        }
+        return readable
+
+
 class Pattern:
     """A span that the SDK has started, after which others are made."""
 
-    __slots__ = (
-        "_attributes",
-        "_flags",
-        "_ids",
-        "_list",
-        "_max_events",
-        "_max_links",
-        "_shared",
-        "_type",
-    )
+    __slots__ = ("_attributes", "_flags", "_ids", "_shared", "_state", "_type")
 
-    def __init__(self, span: Any, ids: Any) -> None:
+    def __init__(self, span: Any, readable: Any, ids: Any) -> None:
         """Take over what all spans share; of a span that `find_pattern` has looked at."""
-        fields = vars(span)
+        fields, kind = vars(span), type(span)
         self._ids = ids
-        self._type = type(span)
         self._flags = span.context.trace_flags
+        self._state = span.context.trace_state
         self._shared = {name: fields[name] for name in fields.keys() & _SHARED}
         self._attributes = dict(vars(fields["_attributes"]))
-        self._list = type(fields["_events"])
-        self._max_events = fields["_events"]._dq.maxlen  # noqa: SLF001
-        self._max_links = fields["_links"]._dq.maxlen  # noqa: SLF001
+        self._type = type(
+            kind.__name__,
+            (LeanSpan, kind),
+            {
+                "__slots__": (),
+                "__module__": kind.__module__,
+                "_readable_type": type(readable),
+                "_of_readable": {name: vars(readable)[name] for name in _OF_READABLE},
+            },
+        )
 
     def make(
         self, name: str, attributes: dict[str, Any], parent: SpanContext | None, at_ns: int
@@ -138,33 +207,26 @@ class Pattern:
         """Make another; `attributes` become its own."""
         ids = self._ids
         if parent is None:
-            trace_id, state = ids.generate_trace_id(), None
+            trace_id, state = ids.generate_trace_id(), self._state
         else:
             trace_id, state = parent.trace_id, parent.trace_state
+        span_id = ids.generate_span_id()
+        is_valid = 0 < trace_id < _TRACE_IDS and 0 < span_id < _SPAN_IDS
         held = _new(LateAttributes)
         held.__dict__ = {**self._attributes, "_dict": attributes, "_lock": Lock()}
         span: Any = _new(self._type)
         span.__dict__ = {
             **self._shared,
             "_name": name,
-            "_context": SpanContext(trace_id, ids.generate_span_id(), False, self._flags, state),
+            "_context": _make_context(
+                SpanContext, (trace_id, span_id, False, self._flags, state, is_valid)
+            ),
             "_parent": parent,
             "_start_time": at_ns,
             "_lock": Lock(),
             "_attributes": held,
-            "_events": self._make_list(self._max_events),
-            "_links": self._make_list(self._max_links),
         }
         return span  # type: ignore[no-any-return]
-
-    def _make_list(self, most: int | None) -> Any:
-        made = _new(self._list)
-        made.__dict__ = {"dropped": 0, "_dq": deque(maxlen=most), "_lock": Lock()}
-        return made
-
-
-def _new(kind: type[Any]) -> Any:
-    return object.__new__(kind)
 
 
 def find_pattern(tracer: Any, span: Any) -> Pattern | None:
@@ -176,23 +238,41 @@ def find_pattern(tracer: Any, span: Any) -> Pattern | None:
     """
     try:
         fields = vars(span)
-        held, events, links = fields["_attributes"], fields["_events"], fields["_links"]
+        held = fields["_attributes"]
+        readable = span._readable_span()  # noqa: SLF001
         is_known = (
             type(span).__module__ == _SDK
             and type(held) is BoundedAttributes
             and fields.keys() - _SHARED == _OWN
+            and _is_copy(readable, fields)
+            and type(span._new_events()) is type(fields["_events"])  # noqa: SLF001
+            and type(span._new_links(())) is type(fields["_links"])  # noqa: SLF001
+            and _is_tuple(span.context)
             and vars(held).keys() <= _OF_ATTRIBUTES
-            and vars(events).keys() == vars(links).keys() == _OF_LISTS
-            and {type(one._lock) for one in (span, held, events, links)} == {_LOCK}  # noqa: SLF001
+            and type(span._lock) is type(held._lock) is _LOCK  # noqa: SLF001
             and not held._dict  # noqa: SLF001
             and held.max_value_len is None
             and (held.maxlen is None or held.maxlen >= _MOST_AT_START)
             and _is_constant(tracer.sampler)
             and type(getattr(tracer, "_tracer_metrics", None)).__name__ in _NO_METRICS
         )
-        return Pattern(span, tracer.id_generator) if is_known else None
+        return Pattern(span, readable, tracer.id_generator) if is_known else None
     except (AttributeError, KeyError, TypeError):  # another version, or not the SDK's
         return None
+
+
+def _is_tuple(context: Any) -> bool:
+    """Whether a span's context is the tuple as which `Pattern` makes it."""
+    fields = (context.trace_id, context.span_id, False, context.trace_flags, context.trace_state)
+    return type(context) is SpanContext and tuple(context) == (*fields, True)
+
+
+def _is_copy(readable: Any, fields: dict[str, Any]) -> bool:
+    """Whether what is exported has the fields of a span, the very same, and no other."""
+    own = vars(readable)
+    return own.keys() == _OF_READABLE | _READ_AT_END | _LISTS and all(
+        own[name] is fields[name] for name in own
+    )
 
 
 def _is_constant(sampler: Any) -> bool:
