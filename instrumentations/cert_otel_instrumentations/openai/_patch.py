@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import wrapt
 
-from cert_otel import __version__, config
+from cert_otel import __version__
 from cert_otel.capture import (
     Telemetry,
     begin_call,
@@ -143,8 +143,6 @@ def _begin(
     if telemetry is None:
         return None, args, kwargs
     try:
-        if config.get_config().disabled:
-            return None, args, kwargs
         options = args[1] if len(args) > 1 else kwargs["options"]
         body = options.json_data
         if not isinstance(body, dict):

@@ -325,7 +325,7 @@ def begin_call(
     request: Any,
     stream: bool = False,
 ) -> Call | None:
-    """Begin a call, unless it is suppressed or telemetry itself fails.
+    """Begin a call, unless it is suppressed, cert-otel is disabled or telemetry itself fails.
 
     Args:
         telemetry: Where the call goes.
@@ -339,6 +339,9 @@ def begin_call(
         `None` when nothing is to be recorded: the SDK is then called as if we were not here.
     """
     try:
+        settings = config.get_config()
+        if settings.disabled:
+            return None
         _finalisers.drain()
         context = get_active()
         if context and _duplicates.is_suppressed(context):
@@ -350,7 +353,7 @@ def begin_call(
             None if model is None else make_encodable(model),
             stream,
             endpoint.kind,
-            config.get_config(),
+            settings,
             get_ambient(),
             context,
             _finalisers.fork_generation,

@@ -25,7 +25,7 @@ _KEY_BYTES: Final = 32
 _DIGEST_BYTES: Final = 16
 _keys: Final[dict[Path | None, bytes]] = {}
 """The key in use, under the file that holds it: threads that make one at once agree."""
-_begun: Final[dict[tuple[Path | None, bytes], hashlib.blake2b]] = {}
+_begun: Final[dict[bytes, hashlib.blake2b]] = {}
 _key_path: Path | None = None
 _frame: Final = msgspec.json.Encoder().encode
 """JSON tells one part from the next."""
@@ -59,8 +59,7 @@ def _hash(purpose: bytes, parts: Sequence[str]) -> str:
     except UnicodeEncodeError:  # a lone surrogate
         codes = [part.encode("utf-8", "surrogatepass").hex() for part in parts]
         framed = _frame([*codes, None])  # unlike any list of texts
-    begun = _begun.get((_key_path, purpose)) or _begin(purpose)
-    state = begun.copy()
+    state = (_begun.get(purpose) or _begin(purpose)).copy()
     state.update(framed)
     return state.hexdigest()
 
@@ -71,7 +70,7 @@ def _begin(purpose: bytes) -> hashlib.blake2b:
     if key is None:
         key = _keys.setdefault(_key_path, _make_key(_key_path))
     begun = hashlib.blake2b(digest_size=_DIGEST_BYTES, key=key, person=purpose)
-    return _begun.setdefault((_key_path, purpose), begun)
+    return _begun.setdefault(purpose, begun)
 
 
 def _make_key(path: Path | None) -> bytes:
