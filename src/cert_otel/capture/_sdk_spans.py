@@ -11,7 +11,7 @@ default, or has a field that is not known here, its public methods are used.
 from __future__ import annotations
 
 import sys
-from threading import Lock
+from threading import Lock, RLock
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.attributes import BoundedAttributes
@@ -60,7 +60,8 @@ _OF_READABLE: Final = frozenset(
     ["_resource", "_kind", "_instrumentation_info", "_instrumentation_scope"]
 )
 """Fields of what is exported that are the same in all spans of a tracer."""
-_LOCK: Final = type(Lock())
+_LOCKS: Final = {type(make()): make for make in (Lock, RLock)}
+"""What makes a lock, by its type; those of attributes are of the second kind before SDK 1.45."""
 _MOST_AT_START: Final = 16
 """Attributes that a span may start with: more than we ever give it."""
 _NO_METRICS: Final = ("NoneType", "NoOpTracerMetrics")
@@ -180,7 +181,16 @@ class LeanSpan:
 class Pattern:
     """A span that the SDK has started, after which others are made."""
 
-    __slots__ = ("_attributes", "_flags", "_ids", "_shared", "_state", "_type")
+    __slots__ = (
+        "_attributes",
+        "_flags",
+        "_ids",
+        "_lock",
+        "_lock_held",
+        "_shared",
+        "_state",
+        "_type",
+    )
 
     def __init__(self, span: Any, readable: Any, ids: Any) -> None:
         """Take over what all spans share; of a span that `find_pattern` has looked at."""
@@ -190,6 +200,8 @@ class Pattern:
         self._state = span.context.trace_state
         self._shared = {name: fields[name] for name in fields.keys() & _SHARED}
         self._attributes = dict(vars(fields["_attributes"]))
+        self._lock = _LOCKS[type(fields["_lock"])]
+        self._lock_held = _LOCKS[type(self._attributes["_lock"])]
         self._type = type(
             kind.__name__,
             (LeanSpan, kind),
@@ -213,7 +225,7 @@ class Pattern:
         span_id = ids.generate_span_id()
         is_valid = 0 < trace_id < _TRACE_IDS and 0 < span_id < _SPAN_IDS
         held = _new(LateAttributes)
-        held.__dict__ = {**self._attributes, "_dict": attributes, "_lock": Lock()}
+        held.__dict__ = {**self._attributes, "_dict": attributes, "_lock": self._lock_held()}
         span: Any = _new(self._type)
         span.__dict__ = {
             **self._shared,
@@ -223,7 +235,7 @@ class Pattern:
             ),
             "_parent": parent,
             "_start_time": at_ns,
-            "_lock": Lock(),
+            "_lock": self._lock(),
             "_attributes": held,
         }
         return span  # type: ignore[no-any-return]
@@ -249,7 +261,7 @@ def find_pattern(tracer: Any, span: Any) -> Pattern | None:
             and type(span._new_links(())) is type(fields["_links"])  # noqa: SLF001
             and _is_tuple(span.context)
             and vars(held).keys() <= _OF_ATTRIBUTES
-            and type(span._lock) is type(held._lock) is _LOCK  # noqa: SLF001
+            and {type(span._lock), type(held._lock)} <= _LOCKS.keys()  # noqa: SLF001
             and not held._dict  # noqa: SLF001
             and held.max_value_len is None
             and (held.maxlen is None or held.maxlen >= _MOST_AT_START)
