@@ -21,7 +21,15 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, Sp
 from tests.capture.conftest import OPENAI, ScriptedEndpoint, fill_nothing
 
 from cert_otel import config, semconv
-from cert_otel.capture import Call, Telemetry, _late, _recording, begin_call, set_context
+from cert_otel.capture import (
+    Call,
+    Telemetry,
+    _finalisers,
+    _late,
+    _recording,
+    begin_call,
+    set_context,
+)
 from cert_otel.records import Usage
 
 if TYPE_CHECKING:
@@ -246,6 +254,21 @@ class TestSpan:
 
         assert (desk.last.attributes or {})[semconv.ENDUSER_PSEUDO_ID] == expected
 
+    def test_a_model_that_cannot_be_looked_up(self, desk: Desk, swallowed: Counter[str]) -> None:
+        """The span of an application's own kind of text is like any; the SDK's metrics cannot be."""
+
+        class Odd(str):
+            __slots__ = ()
+            __hash__ = None  # type: ignore[assignment]
+
+        endpoint = ScriptedEndpoint(semconv.OPERATION_CHAT, None, fill_nothing)
+        call = begin_call(desk.telemetry, endpoint, OPENAI, model=Odd("a"), request=fill_nothing)
+        assert call is not None
+        call.succeed(answer)
+
+        assert (desk.last.attributes or {})[semconv.REQUEST_MODEL] == "a"
+        assert swallowed.pop("write_metrics") == 1
+
     def test_few_attributes(self) -> None:
         """Where a span may have few attributes, the SDK decides which."""
         desk = Desk(limits=SpanLimits(max_span_attributes=20))
@@ -350,6 +373,17 @@ class TestMetrics:
 
 
 class TestFork:
+    def test_a_look_in_the_child(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What the parent has yet to record is the parent's, also where the child looks first."""
+        record = Mock()
+        backlog = _late.Backlog()
+        backlog.add(Mock(record=record))
+        monkeypatch.setattr(_finalisers, "fork_generation", 99)
+
+        backlog.record_some()
+
+        record.assert_not_called()
+
     def test_calls_of_the_parent(self) -> None:
         """A child works with calls of its own, and leaves the parent's to the parent."""
         source = """

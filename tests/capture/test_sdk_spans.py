@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import json
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from typing import TYPE_CHECKING, Any
@@ -10,7 +13,15 @@ from unittest.mock import Mock
 
 import pytest
 from opentelemetry.context import Context
-from opentelemetry.sdk.trace import SpanLimits, SpanProcessor, TracerProvider
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import (
+    Event,
+    SpanLimits,
+    SpanProcessor,
+    SynchronousMultiSpanProcessor,
+    Tracer,
+    TracerProvider,
+)
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import (
@@ -177,7 +188,13 @@ class TestPattern:
         tracer.start_span("chat", Context(), SpanKind.CLIENT, start_time=1).end(2)
         _, made, plain = exporter.get_finished_spans()
 
-        assert type(made) is type(plain)
+        assert isinstance(made, type(plain))
+        assert (type(made).__module__, type(made).__name__) == (
+            "opentelemetry.sdk.trace",
+            "ReadableSpan",
+        )
+        assert type(made._events) is type(plain._events)
+        assert type(made._links) is type(plain._links)
         assert vars(made).keys() == vars(plain).keys()
         own = {"_context", "_attributes", "_events", "_links"}
         assert {name: vars(made)[name] for name in vars(made).keys() - own} == {
@@ -202,6 +219,39 @@ class TestPattern:
 
                 assert sorted(event.name for event in span.events) == list("01234567")
         assert span.links == ()
+
+    def test_a_copy_is_the_sdk_s(self) -> None:
+        """It shares the lists, as that of a span of the SDK's does, and cannot be pickled either."""
+        starter = SpanStarter(make().get_tracer("test"))
+        for _ in range(2):
+            span: Any = starter.start("chat", {}, parent=Context(), at_ns=1)
+            copied = copy.copy(span)
+            span.add_event("seen")
+            span.end(2)
+
+            assert [event.name for event in copied.events] == ["seen"]
+            with pytest.raises(TypeError, match=r"(?i)lock"):
+                pickle.dumps(span)
+
+    def test_what_a_processor_changes_is_exported(self) -> None:
+        """Before the end in the span, and after it in what is exported."""
+
+        class Changing(SpanProcessor):
+            def on_end(self, span: Any) -> None:
+                span._events.append(Event("added", timestamp=1))
+
+        provider = TracerProvider(shutdown_on_exit=False)
+        provider.add_span_processor(Changing())
+        provider.add_span_processor(SimpleSpanProcessor(exporter := InMemorySpanExporter()))
+        starter = SpanStarter(provider.get_tracer("test"))
+        for number in range(3):
+            span: Any = starter.start("chat", {}, parent=Context(), at_ns=1)
+            span._resource = Resource({"number": number})
+            span.end(2)
+
+        exported = exporter.get_finished_spans()
+        assert [span.resource.attributes["number"] for span in exported] == [0, 1, 2]
+        assert [[event.name for event in span.events] for span in exported] == [["added"]] * 3
 
     def test_lists_may_be_replaced(self) -> None:
         """As some processors do, to take out what nobody shall see."""
@@ -248,6 +298,64 @@ class TestPattern:
 
         assert all(span.is_recording() for span in before)
         assert not starter.start("chat", {}, parent=Context(), at_ns=1).is_recording()
+
+    def test_far_and_near_parents_are_told_apart(self) -> None:
+        """A sampler may take the one and leave the other, whatever their flags."""
+        sampler = ParentBased(ALWAYS_ON, remote_parent_not_sampled=ALWAYS_ON)
+        tracer = make(sampler).get_tracer("test")
+        starter = SpanStarter(tracer)
+        for is_remote in (True, False, True, False):
+            parent = context_of(0, is_remote=is_remote)
+
+            made = starter.start("chat", {}, parent=parent, at_ns=1)
+
+            assert made.is_recording() is tracer.start_span("chat", parent).is_recording()
+
+    def test_ratios_of_parents_that_are_not_sampled(self) -> None:
+        """These are asked span by span too."""
+        sampler = ParentBased(ALWAYS_ON, local_parent_not_sampled=TraceIdRatioBased(0.5))
+        starter = SpanStarter(make(sampler).get_tracer("test"))
+        parents = [
+            set_span_in_context(NonRecordingSpan(SpanContext(number << 59, 1, is_remote=False)))
+            for number in range(1, 32)
+        ]
+        made = [starter.start("chat", {}, parent=parent, at_ns=1) for parent in parents]
+
+        assert len({span.is_recording() for span in made}) == 2
+
+    def test_who_is_in_the_way_is_asked_span_by_span(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A processor of all processors, one that was patched, a tracer that was wrapped."""
+        seen: list[str] = []
+
+        class Multi(SynchronousMultiSpanProcessor):
+            def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+                seen.append("multi")
+                super().on_start(span, parent_context)
+
+        patched = SimpleSpanProcessor(InMemorySpanExporter())
+        monkeypatch.setattr(patched, "on_start", lambda *_, **__: seen.append("patched"))
+        providers = [
+            TracerProvider(active_span_processor=Multi(), shutdown_on_exit=False),  # type: ignore[no-untyped-call]
+            TracerProvider(shutdown_on_exit=False),
+        ]
+        providers[1].add_span_processor(patched)
+        plain = make().get_tracer("test")
+        starters = [SpanStarter(provider.get_tracer("test")) for provider in providers]
+        starters.append(SpanStarter(plain))
+        starters[2].start("chat", {}, parent=Context(), at_ns=1)
+        start_span = Tracer.start_span
+
+        def wrapped(*args: Any, **kwargs: Any) -> AnySpan:
+            seen.append("wrapped")
+            return start_span(*args, **kwargs)
+
+        for starter in starters:
+            if starter.tracer is plain:
+                monkeypatch.setattr(Tracer, "start_span", functools.wraps(start_span)(wrapped))
+            for _ in range(3):
+                starter.start("chat", {}, parent=Context(), at_ns=1)
+
+        assert seen == ["multi"] * 3 + ["patched"] * 3 + ["wrapped"] * 3
 
     def test_ratios_are_asked_span_by_span(self) -> None:
         """A sampler that decides by the trace's id is asked for each."""

@@ -119,6 +119,7 @@ class Backlog:
 
     def record_some(self) -> None:
         """Record a few, unless somebody is at it."""
+        self._leave_to_parent()
         if not self._recording.acquire(blocking=False):
             return
         try:

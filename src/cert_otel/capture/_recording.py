@@ -65,14 +65,22 @@ def _describe_start(
     return f"{operation} {model}" if model else operation, attributes
 
 
+def _describe(call: Call) -> tuple[str, dict[str, Any]]:
+    known = (call.endpoint.operation, call.request_model, call.target)
+    try:
+        return _describe_start(*known)
+    except TypeError:  # a text of the application's own kind that cannot be looked up
+        return _describe_start.__wrapped__(*known)
+
+
 def _start_attributes(call: Call) -> dict[str, Any]:
     """Return what is known before the request goes out, for samplers to decide by."""
-    return _describe_start(call.endpoint.operation, call.request_model, call.target)[1].copy()
+    return _describe(call)[1].copy()
 
 
 def start_span(call: Call, parent: Context) -> Span:
     """Start the span of a call."""
-    name, attributes = _describe_start(call.endpoint.operation, call.request_model, call.target)
+    name, attributes = _describe(call)
     return call.telemetry.spans.start(name, attributes.copy(), parent=parent, at_ns=call.start_ns)
 
 

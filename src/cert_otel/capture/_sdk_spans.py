@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sys
 from threading import Lock, RLock
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, SupportsIndex
 
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.trace import SpanContext, SpanKind, get_current_span
@@ -71,15 +71,16 @@ _NO_METRICS: Final = ("NoneType", "NoOpTracerMetrics")
 class SpanStarter:
     """Starts the client spans of one tracer."""
 
-    __slots__ = ("_is_blind", "_patterns", "_processors", "_state", "tracer")
+    __slots__ = ("_is_blind", "_patterns", "_processors", "_start_span", "_state", "tracer")
 
     def __init__(self, tracer: Tracer) -> None:
         self.tracer = tracer
         self._processors: Any = None
+        self._start_span: Any = None
         self._is_blind = False
         self._state: dict[str, Any] = {}
-        self._patterns: dict[int | None, Pattern | None] = {}
-        """By the flags of the parent; `None` where the SDK has to be asked."""
+        self._patterns: dict[tuple[int, bool] | None, Pattern | None] = {}
+        """By what samplers know the parent by; `None` where the SDK has to be asked."""
 
     def start(self, name: str, attributes: dict[str, Any], *, parent: Context, at_ns: int) -> Span:
         """Start a span; samplers and processors that look at attributes find these.
@@ -95,22 +96,27 @@ class SpanStarter:
             processors = tracer.span_processor._span_processors  # type: ignore[attr-defined]  # noqa: SLF001 - see above
         except AttributeError:  # not the SDK's
             processors = None
-        if processors is not self._processors or tracer.__dict__ != self._state:
-            self._processors = processors
+        if (
+            processors is not self._processors
+            or tracer.__dict__ != self._state
+            or type(tracer).start_span is not self._start_span
+        ):
+            self._start_span = type(tracer).start_span
             self._state = dict(vars(tracer))
             self._is_blind = processors is not None and _is_blind(tracer, processors)
             self._patterns = {}
+            self._processors = processors  # the last, so that no other thread goes by half of it
         if not self._is_blind:
             return tracer.start_span(name, parent, _CLIENT, attributes, start_time=at_ns)
         above = get_current_span(parent).get_span_context() if parent else None
         if above is not None and not above.is_valid:
             above = None
-        flags = None if above is None else above.trace_flags
-        if (pattern := self._patterns.get(flags)) is not None:
+        kind = None if above is None else (above.trace_flags, above.is_remote)
+        if (pattern := self._patterns.get(kind)) is not None:
             return pattern.make(name, attributes, above, at_ns)
         span = tracer.start_span(name, parent, _CLIENT, start_time=at_ns)
-        if flags not in self._patterns:
-            self._patterns[flags] = find_pattern(tracer, span)
+        if kind not in self._patterns:
+            self._patterns[kind] = find_pattern(tracer, span)
         put_attributes(span, attributes)
         return span
 
@@ -145,26 +151,40 @@ class WhenAsked:
         vars(owner)[self._name] = value
 
 
-class LeanSpan:
-    """What is mixed into the SDK's class of spans: two lists, made when somebody asks for them.
+class Lean:
+    """What is mixed into the SDK's classes of spans: two lists, made when somebody asks for them.
 
     Few model calls have events or links, and an empty list of the SDK's is three objects that
     the garbage collector looks at until the span is exported.
     """
 
     __slots__ = ()
-    _readable_type: type[Any]
-    _of_readable: dict[str, Any]
-    """`_OF_READABLE` with their values."""
+    _make_events: Callable[[], Any]
+    _make_links: Callable[[tuple[()]], Any]
 
-    _events = WhenAsked(lambda span: span._new_events())  # noqa: SLF001
-    _links = WhenAsked(lambda span: span._new_links(()))  # noqa: SLF001
+    _events = WhenAsked(lambda span: span._make_events())  # noqa: SLF001
+    _links = WhenAsked(lambda span: span._make_links(()))  # noqa: SLF001
+
+    def __reduce_ex__(self, _: SupportsIndex) -> tuple[Any, ...]:
+        """Have it copied, or not, as the SDK's own, with which a copy shares its lists."""
+        lists = {"_events": self._events, "_links": self._links}
+        return _new, (type(self).__bases__[-1],), vars(self) | lists
+
+
+class LeanSpan(Lean):
+    """The same, and how such a span becomes what is exported."""
+
+    __slots__ = ()
+    _readable_type: type[Any]
 
     def _readable_span(self) -> Any:
         fields = self.__dict__
         readable = _new(self._readable_type)
-        readable.__dict__ = {
-            **self._of_readable,
+        readable.__dict__ = known = {
+            "_resource": fields["_resource"],
+            "_kind": fields["_kind"],
+            "_instrumentation_info": fields["_instrumentation_info"],
+            "_instrumentation_scope": fields["_instrumentation_scope"],
             "_name": fields["_name"],
             "_context": fields["_context"],
             "_parent": fields["_parent"],
@@ -172,10 +192,17 @@ class LeanSpan:
             "_start_time": fields["_start_time"],
             "_end_time": fields["_end_time"],
             "_attributes": fields["_attributes"],
-            "_events": fields.get("_events", ()),
-            "_links": fields.get("_links", ()),
         }
+        for name in _LISTS:
+            if name in fields:
+                known[name] = fields[name]
         return readable
+
+
+def _mix(lean: type[Any], kind: type[Any], fields: dict[str, Any]) -> type[Any]:
+    """Return a class of the SDK with something lean before it, under its own name."""
+    own = {"__slots__": (), "__module__": kind.__module__, "__qualname__": kind.__qualname__}
+    return type(kind.__name__, (lean, kind), own | fields)
 
 
 class Pattern:
@@ -194,7 +221,7 @@ class Pattern:
 
     def __init__(self, span: Any, readable: Any, ids: Any) -> None:
         """Take over what all spans share; of a span that `find_pattern` has looked at."""
-        fields, kind = vars(span), type(span)
+        fields = vars(span)
         self._ids = ids
         self._flags = span.context.trace_flags
         self._state = span.context.trace_state
@@ -202,16 +229,10 @@ class Pattern:
         self._attributes = dict(vars(fields["_attributes"]))
         self._lock = _LOCKS[type(fields["_lock"])]
         self._lock_held = _LOCKS[type(self._attributes["_lock"])]
-        self._type = type(
-            kind.__name__,
-            (LeanSpan, kind),
-            {
-                "__slots__": (),
-                "__module__": kind.__module__,
-                "_readable_type": type(readable),
-                "_of_readable": {name: vars(readable)[name] for name in _OF_READABLE},
-            },
-        )
+        blank = _blank(span)
+        makers = {"_make_events": blank._new_events, "_make_links": blank._new_links}  # noqa: SLF001
+        readable_type = _mix(Lean, type(readable), makers)
+        self._type = _mix(LeanSpan, type(span), {**makers, "_readable_type": readable_type})
 
     def make(
         self, name: str, attributes: dict[str, Any], parent: SpanContext | None, at_ns: int
@@ -241,6 +262,13 @@ class Pattern:
         return span  # type: ignore[no-any-return]
 
 
+def _blank(span: Any) -> Any:
+    """Return a span with nothing but what all of its tracer share, to make lists by its limits."""
+    blank = _new(type(span))
+    blank.__dict__ = {name: value for name, value in vars(span).items() if name in _SHARED}
+    return blank
+
+
 def find_pattern(tracer: Any, span: Any) -> Pattern | None:
     """Return what further spans may be made after; `None` if they have to be the SDK's own work.
 
@@ -250,15 +278,15 @@ def find_pattern(tracer: Any, span: Any) -> Pattern | None:
     """
     try:
         fields = vars(span)
-        held = fields["_attributes"]
+        held, blank = fields["_attributes"], _blank(span)
         readable = span._readable_span()  # noqa: SLF001
         is_known = (
             type(span).__module__ == _SDK
             and type(held) is BoundedAttributes
             and fields.keys() - _SHARED == _OWN
             and _is_copy(readable, fields)
-            and type(span._new_events()) is type(fields["_events"])  # noqa: SLF001
-            and type(span._new_links(())) is type(fields["_links"])  # noqa: SLF001
+            and type(blank._new_events()) is type(fields["_events"])  # noqa: SLF001
+            and type(blank._new_links(())) is type(fields["_links"])  # noqa: SLF001
             and _is_tuple(span.context)
             and vars(held).keys() <= _OF_ATTRIBUTES
             and {type(span._lock), type(held._lock)} <= _LOCKS.keys()  # noqa: SLF001
@@ -288,25 +316,29 @@ def _is_copy(readable: Any, fields: dict[str, Any]) -> bool:
 
 
 def _is_constant(sampler: Any) -> bool:
-    """Whether every span is sampled but those of a parent that is not."""
-    if type(sampler).__module__ != f"{_SDK}.sampling":
+    """Whether all spans are sampled, or none, whose parents are alike."""
+    kind = type(sampler)
+    if kind.__module__ != f"{_SDK}.sampling":
         return False
-    if type(sampler).__name__ == "ParentBased":
-        parts = (sampler._root, sampler._local_parent_sampled, sampler._remote_parent_sampled)  # noqa: SLF001
-        return all(map(_is_constant, parts))
-    if type(sampler).__name__ != "StaticSampler":
-        return False
-    return bool(sampler._decision.is_sampled())  # noqa: SLF001
+    if kind.__name__ == "ParentBased":
+        return all(map(_is_constant, vars(sampler).values()))
+    return kind.__name__ == "StaticSampler"
 
 
 def _is_blind(tracer: Any, processors: tuple[Any, ...]) -> bool:
     """Whether nobody looks at the attributes with which a span starts."""
     trace = sys.modules[_SDK]
+    multi = tracer.span_processor
+    if type(multi) not in (trace.SynchronousMultiSpanProcessor, trace.ConcurrentMultiSpanProcessor):
+        return False
+    if getattr(type(tracer).start_span, "__globals__", None) is not vars(trace):
+        return False  # somebody's wrapper, or another tracer
     export = sys.modules.get(f"{_SDK}.export")
     own = (trace.SpanProcessor, getattr(export, "BatchSpanProcessor", None), getattr(export, "SimpleSpanProcessor", None))  # fmt: skip
     nothing = [kind.on_start for kind in own if kind is not None]
     return _is_blind_sampler(tracer.sampler) and all(
-        getattr(type(processor), "on_start", None) in nothing for processor in processors
+        getattr(type(processor), "on_start", None) in nothing and "on_start" not in vars(processor)
+        for processor in processors
     )
 
 
