@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +18,7 @@ from cert_otel.journal import get_scores_path, read_lines
 from cert_otel.records import EvaluationRecord, Record, Tokens, encode_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
 START = datetime(2026, 11, 20, 10, tzinfo=UTC)
@@ -96,3 +100,34 @@ def refuse(capsys: pytest.CaptureFixture[str], command: str, *words: str | Path)
     assert printed.out == ""
     assert "Traceback" not in printed.err
     return printed.err
+
+
+def end_when_begun(
+    command: Sequence[str],
+    scores: Path,
+    end: signal.Signals,
+    environ: Mapping[str, str] = os.environ,
+) -> tuple[int, str]:
+    """End a run from outside as soon as it has written results.
+
+    Returns:
+        Its exit code, and what it said on standard error. One that stays is a failure that shows
+        where each of its threads is.
+    """
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**environ, "PYTHONFAULTHANDLER": "1"},
+    ) as run:
+        while run.poll() is None and not (scores.exists() and scores.stat().st_size):
+            time.sleep(0.001)
+        run.send_signal(end)
+        try:
+            _, said = run.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            run.send_signal(signal.SIGABRT)
+            _, said = run.communicate()
+            pytest.fail(f"it runs on a minute after {end.name}:\n{said}")
+    return run.returncode, said

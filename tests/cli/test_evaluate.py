@@ -10,13 +10,12 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.cli.conftest import read_results, refuse
+from tests.cli.conftest import end_when_begun, read_results, refuse
 from tests.evaluation.conftest import MODULE, write_package
 
 from cert_otel.cli import main
@@ -279,21 +278,14 @@ class TestKilled:
         path = journal("production.jsonl", *map(judged, range(3000)))
         command = [CERT, "evaluate", str(path), "--evaluators", "words"]
         environ = os.environ | {"PYTHONPATH": str(site)}
-        scores = get_scores_path(path)
-        with subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ
-        ) as run:
-            while run.poll() is None and not (scores.exists() and scores.stat().st_size):
-                time.sleep(0.001)
-            run.send_signal(end)
-            _, said = run.communicate()
+        code, said = end_when_begun(command, get_scores_path(path), end, environ)
         survived = read_results(path)
         done = subprocess.run(
             [*command, "--format", "json"], capture_output=True, text=True, check=True, env=environ
         )
 
         results = read_results(path)
-        assert run.returncode == (130 if end == signal.SIGINT else -end)
+        assert code == (130 if end == signal.SIGINT else -end)
         assert said == ("" if end == signal.SIGKILL else STOPPED)
         assert 0 < len(survived) < 3000
         assert results[: len(survived)] == survived

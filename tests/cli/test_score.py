@@ -8,14 +8,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 import pytest
-from tests.cli.conftest import read_results, refuse
+from tests.cli.conftest import end_when_begun, read_results, refuse
 from tests.scoring.reference import Reference, build_network, build_tokenizer
 
 from cert_otel.cli import main
@@ -276,21 +275,14 @@ class TestKilled:
         """The next run goes on behind what was written: each call has exactly one result."""
         path = journal("production.jsonl", *map(call, range(1000)))
         command = [CERT, "score", str(path), "--model", str(scorer)]
-        scores = get_scores_path(path)
-        with subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        ) as run:
-            while run.poll() is None and not (scores.exists() and scores.stat().st_size):
-                time.sleep(0.002)
-            run.send_signal(end)
-            _, said = run.communicate()
+        code, said = end_when_begun(command, get_scores_path(path), end)
         survived = read_results(path)
         done = subprocess.run(
             [*command, "--format", "json"], capture_output=True, text=True, check=True
         )
 
         results = read_results(path)
-        assert run.returncode == (130 if end == signal.SIGINT else -end)
+        assert code == (130 if end == signal.SIGINT else -end)
         assert said == ("" if end == signal.SIGKILL else STOPPED)
         assert 0 < len(survived) < 1000
         assert results[: len(survived)] == survived

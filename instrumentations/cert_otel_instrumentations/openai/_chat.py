@@ -173,8 +173,7 @@ class ChatStream:
         if usage is not None:
             self._usage = usage
             read_service(self._call, fields)
-        choices = fields.get("choices")
-        for choice in choices if type(choices) is list else as_list(choices):
+        for choice in as_list(fields.get("choices")):
             known = fields_of(choice)
             if (logprobs := known.get("logprobs")) is not None:
                 self._logprobs += _read_logprobs(logprobs)

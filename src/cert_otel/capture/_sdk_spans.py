@@ -52,14 +52,23 @@ _OWN: Final = frozenset(
 _OF_ATTRIBUTES: Final = frozenset(
     ["_dict", "maxlen", "dropped", "max_value_len", "_lock", "_immutable", "_extended_attributes"]
 )
+_LISTS: Final = ("_events", "_links")
 _READ_AT_END: Final = frozenset(
-    ["_name", "_context", "_parent", "_status", "_start_time", "_end_time", "_attributes"]
+    [
+        "_resource",
+        "_kind",
+        "_instrumentation_info",
+        "_instrumentation_scope",
+        "_name",
+        "_context",
+        "_parent",
+        "_status",
+        "_start_time",
+        "_end_time",
+        "_attributes",
+    ]
 )
-_LISTS: Final = frozenset(["_events", "_links"])
-_OF_READABLE: Final = frozenset(
-    ["_resource", "_kind", "_instrumentation_info", "_instrumentation_scope"]
-)
-"""Fields of what is exported that are the same in all spans of a tracer."""
+"""Fields of what is exported, beside the lists."""
 _LOCKS: Final = {type(make()): make for make in (Lock, RLock)}
 """What makes a lock, by its type; those of attributes are of the second kind before SDK 1.45."""
 _MOST_AT_START: Final = 16
@@ -310,7 +319,7 @@ def _is_tuple(context: Any) -> bool:
 def _is_copy(readable: Any, fields: dict[str, Any]) -> bool:
     """Whether what is exported has the fields of a span, the very same, and no other."""
     own = vars(readable)
-    return own.keys() == _OF_READABLE | _READ_AT_END | _LISTS and all(
+    return own.keys() == _READ_AT_END.union(_LISTS) and all(
         own[name] is fields[name] for name in own
     )
 
