@@ -6,7 +6,9 @@ Most applications need nothing from here: `opentelemetry-instrument python app.p
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from cert_otel._lazy import load_when_asked
 
 if TYPE_CHECKING:
     from cert_otel.capture import log_call, set_context, trace
@@ -16,18 +18,6 @@ __all__ = ["__version__", "configure", "log_call", "set_context", "trace"]
 
 __version__ = "0.1.0"
 
-_HOMES = {
-    "configure": "cert_otel.capture.distro",
-    "log_call": "cert_otel.capture",
-    "set_context": "cert_otel.capture",
-    "trace": "cert_otel.capture",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if (home := _HOMES.get(name)) is None:
-        message = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(message)
-    import importlib  # noqa: PLC0415 - only who asks pays
-
-    return getattr(importlib.import_module(home), name)
+__getattr__ = load_when_asked(
+    __name__, {"capture": ["log_call", "set_context", "trace"], "capture.distro": ["configure"]}
+)

@@ -8,7 +8,6 @@ runs on with the default of the setting in question.
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import threading
@@ -231,6 +230,8 @@ VARIABLES: Final = tuple(PREFIX + field.upper() for field in _PARSERS)
 def _parse(variable: str, field: str, text: str) -> Any:
     parser = _PARSERS.get(field)
     if parser is None:
+        import difflib  # noqa: PLC0415 - half a millisecond, for who mistyped
+
         # Without the prefix, which would make all names look alike.
         close = difflib.get_close_matches(field, _PARSERS, n=1)
         known = f"known are {', '.join(VARIABLES)}"

@@ -48,7 +48,16 @@ class TestImports:
         """`import cert_otel` loads none of its parts."""
         loaded = modules_after("import cert_otel")
 
-        assert {name for name in loaded if name.startswith("cert_otel")} == {"cert_otel"}
+        found = {name for name in loaded if name.startswith("cert_otel")}
+        assert found == {"cert_otel", "cert_otel._lazy"}
+
+    def test_who_writes_does_not_load_what_reads(self) -> None:
+        """An application's exporter knows nothing of how a journal is read back."""
+        loaded = modules_after("from cert_otel.journal import JSONLSpanExporter")
+
+        assert loaded.isdisjoint(
+            {"cert_otel.journal._reader", "cert_otel.journal._line", "difflib"}
+        )
 
     def test_an_instrumentor_does_not_load_the_core(self) -> None:
         """The entry point's module needs the standard library, wrapt and the base class."""

@@ -7,8 +7,9 @@ over what the SDK gave. Applications need three names of this package, all of th
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from cert_otel._lazy import load_when_asked
 
 if TYPE_CHECKING:
     from cert_otel.capture._ambient import set_context
@@ -58,37 +59,29 @@ __all__ = [
     "watch_stream",
 ]
 
-_HOMES = {
-    "set_context": "_ambient",
-    "Call": "_call",
-    "ChunkReader": "_call",
-    "Endpoint": "_call",
-    "begin_call": "_call",
-    "Message": "_content",
-    "Part": "_content",
-    "blob_part": "_content",
-    "clean_tree": "_content",
-    "file_part": "_content",
-    "reasoning_part": "_content",
-    "text_part": "_content",
-    "tool_call_part": "_content",
-    "tool_response_part": "_content",
-    "uri_part": "_content",
-    "report": "_guard",
-    "log_call": "_log_call",
-    "Target": "_providers",
-    "resolve_target": "_providers",
-    "read_along": "_streams",
-    "watch_stream": "_streams",
-    "Telemetry": "_telemetry",
-    "trace": "_trace",
-}
-
-
-def __getattr__(name: str) -> Any:
-    # Loaded when asked for: an application that calls no model must not wait for this 10 ms.
-    if (home := _HOMES.get(name)) is None:
-        message = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(message)
-    found = globals()[name] = getattr(import_module(f"{__name__}.{home}"), name)
-    return found
+# An application that calls no model must not wait for this 10 ms.
+__getattr__ = load_when_asked(
+    __name__,
+    {
+        "_ambient": ["set_context"],
+        "_call": ["Call", "ChunkReader", "Endpoint", "begin_call"],
+        "_content": [
+            "Message",
+            "Part",
+            "blob_part",
+            "clean_tree",
+            "file_part",
+            "reasoning_part",
+            "text_part",
+            "tool_call_part",
+            "tool_response_part",
+            "uri_part",
+        ],
+        "_guard": ["report"],
+        "_log_call": ["log_call"],
+        "_providers": ["Target", "resolve_target"],
+        "_streams": ["read_along", "watch_stream"],
+        "_telemetry": ["Telemetry"],
+        "_trace": ["trace"],
+    },
+)
